@@ -1,0 +1,94 @@
+//! Conversions between `f32` and the 16-bit float types, rounding to nearest even.
+
+/// `f32` to bfloat16 bits, to nearest even; a NaN stays a (quiet) NaN.
+#[inline(always)]
+pub fn f32_to_bf16(value: f32) -> u16 {
+    let bits = value.to_bits();
+    if bits & 0x7fff_ffff > 0x7f80_0000 {
+        return ((bits >> 16) | 0x0040) as u16;
+    }
+    (bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16) as u16
+}
+
+/// bfloat16 bits to `f32`, exact.
+#[inline(always)]
+pub fn bf16_to_f32(bits: u16) -> f32 {
+    f32::from_bits((bits as u32) << 16)
+}
+
+/// `f32` to IEEE half bits, to nearest even, with subnormals and infinities.
+#[inline(always)]
+pub fn f32_to_f16(value: f32) -> u16 {
+    let bits = value.to_bits();
+    let sign = ((bits >> 16) & 0x8000) as u16;
+    let magnitude = bits & 0x7fff_ffff;
+    if magnitude > 0x7f80_0000 {
+        return sign | 0x7e00;
+    }
+    // 65520 is the first value that rounds to infinity.
+    if magnitude >= 0x477f_f000 {
+        return sign | 0x7c00;
+    }
+    if magnitude < 0x3880_0000 {
+        // Subnormal half: adding 0.5 lines the 2^-24 unit up with the last mantissa bit, so that
+        // the addition itself rounds to nearest even.
+        let shifted = f32::from_bits(magnitude) + f32::from_bits(0x3f00_0000);
+        return sign | (shifted.to_bits().wrapping_sub(0x3f00_0000)) as u16;
+    }
+    let odd = (magnitude >> 13) & 1;
+    let rounded = magnitude.wrapping_sub(0x3800_0000).wrapping_add(0x0fff + odd);
+    sign | (rounded >> 13) as u16
+}
+
+/// IEEE half bits to `f32`, exact.
+#[inline(always)]
+pub fn f16_to_f32(bits: u16) -> f32 {
+    let sign = ((bits & 0x8000) as u32) << 16;
+    let exponent = ((bits >> 10) & 0x1f) as u32;
+    let mantissa = (bits & 0x3ff) as u32;
+    let magnitude = match exponent {
+        0 => (mantissa as f32 * f32::from_bits(0x3380_0000)).to_bits(),
+        31 => 0x7f80_0000 | (mantissa << 13),
+        _ => ((exponent + 112) << 23) | (mantissa << 13),
+    };
+    f32::from_bits(sign | magnitude)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_half_survives_a_round_trip() {
+        for bits in 0..=u16::MAX {
+            let value = f16_to_f32(bits);
+            if value.is_nan() {
+                assert!(f16_to_f32(f32_to_f16(value)).is_nan());
+            } else {
+                assert_eq!(f32_to_f16(value), bits);
+            }
+        }
+    }
+
+    #[test]
+    fn halves_round_to_nearest_even() {
+        for bits in 0..0x7bffu16 {
+            let (low, high) = (f16_to_f32(bits), f16_to_f32(bits + 1));
+            let middle = (low as f64 + high as f64) / 2.0;
+            let even = if bits & 1 == 0 { bits } else { bits + 1 };
+            assert_eq!(f32_to_f16(middle as f32), even, "between {low} and {high}");
+        }
+        assert_eq!(f32_to_f16(65519.0), 0x7bff);
+        assert_eq!(f32_to_f16(65520.0), 0x7c00);
+        assert_eq!(f32_to_f16(f32::NEG_INFINITY), 0xfc00);
+    }
+
+    #[test]
+    fn bfloat16_rounds_to_nearest_even_and_keeps_nan() {
+        assert_eq!(f32_to_bf16(1.0), 0x3f80);
+        assert_eq!(f32_to_bf16(f32::from_bits(0x3f80_8000)), 0x3f80);
+        assert_eq!(f32_to_bf16(f32::from_bits(0x3f81_8000)), 0x3f82);
+        assert_eq!(f32_to_bf16(f32::INFINITY), 0x7f80);
+        assert!(bf16_to_f32(f32_to_bf16(f32::from_bits(0x7f80_0001))).is_nan());
+    }
+}

@@ -1,0 +1,30 @@
+//! CPU kernels of wan-ts: plain functions over strided views of memory.
+//!
+//! The crate knows nothing of JavaScript, of tensors that own their memory, or of models. A kernel
+//! gets a [`Cpu`] (threads and instruction set), views of its arguments, and fills its output.
+//!
+//! One promise holds for every kernel: an output element is computed by the same instructions in
+//! the same order whatever the number of threads, and whatever the number of rows beside it. So a
+//! row of a product or of attention has the same bytes on one rank or on eight.
+
+pub mod dtype;
+pub mod float;
+pub mod instruction_set;
+pub mod layout;
+pub mod pool;
+pub mod view;
+
+pub use dtype::DType;
+pub use instruction_set::InstructionSet;
+pub use layout::Layout;
+pub use pool::ThreadPool;
+pub use view::{TensorMut, TensorRef};
+
+/// Where and how a kernel runs: the threads it may use and the instructions it may choose.
+#[derive(Clone, Copy)]
+pub struct Cpu<'a> {
+    /// The threads that share the work.
+    pub pool: &'a ThreadPool,
+    /// The widest instruction set that the kernel may use.
+    pub instruction_set: InstructionSet,
+}
