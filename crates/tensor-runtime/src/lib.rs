@@ -1,1 +1,26 @@
-//! Tensors.
+//! Tensors and the streams that compute them.
+//!
+//! A [`Tensor`] is a view of a [`Storage`]. Operations ([`operations`]) check their arguments at
+//! once, then hand the work to a [`Stream`], which computes in order on its own thread: the caller
+//! goes on, and only reading a value waits. A storage's memory is allocated when its operation
+//! begins and freed when the last view of it is gone, so running ahead of the stream costs none.
+//!
+//! An operation that fails (no memory, cancelled, a fault in a kernel) fails its outputs, and with
+//! them everything computed from them; whoever reads such a tensor gets the first error.
+
+mod cancellation;
+mod error;
+mod memory;
+pub mod operations;
+mod read;
+mod storage;
+mod stream;
+mod tensor;
+
+pub use cancellation::CancelToken;
+pub use cpu_kernels::{DType, InstructionSet, Layout};
+pub use error::{ErrorCode, RuntimeError};
+pub use memory::MemoryCounters;
+pub use storage::Storage;
+pub use stream::{Stream, TraceEvent};
+pub use tensor::Tensor;

@@ -1,0 +1,125 @@
+//! Blocks of memory, counted.
+
+use memmap2::{Advice, MmapMut};
+use std::alloc::{Layout, alloc, dealloc};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Cache lines and AVX-512 registers are 64 bytes.
+const ALIGNMENT: usize = 64;
+/// From here on a block is mapped on its own: freed pages go back to the system at once, and huge
+/// pages make first touches cheap.
+const MAPPED_FROM: usize = 1 << 20;
+
+static LIVE_STORAGES: AtomicUsize = AtomicUsize::new(0);
+static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
+static PEAK_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// What tensors hold at the moment, over the whole process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryCounters {
+    /// Storages that some view still refers to; 0 when nothing leaks.
+    pub live_storages: usize,
+    /// Bytes of allocated blocks; mapped files don't count.
+    pub live_bytes: usize,
+    /// The most that `live_bytes` has been since [`MemoryCounters::reset_peak`].
+    pub peak_bytes: usize,
+}
+
+impl MemoryCounters {
+    /// The counters now.
+    pub fn now() -> MemoryCounters {
+        MemoryCounters {
+            live_storages: LIVE_STORAGES.load(Ordering::Relaxed),
+            live_bytes: LIVE_BYTES.load(Ordering::Relaxed),
+            peak_bytes: PEAK_BYTES.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Starts the peak anew from what is live.
+    pub fn reset_peak() {
+        PEAK_BYTES.store(LIVE_BYTES.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+/// Counts one storage for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct StorageCount(());
+
+impl StorageCount {
+    pub(crate) fn new() -> StorageCount {
+        LIVE_STORAGES.fetch_add(1, Ordering::Relaxed);
+        StorageCount(())
+    }
+}
+
+impl Drop for StorageCount {
+    fn drop(&mut self) {
+        LIVE_STORAGES.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// An owned block of uninitialised (small) or zeroed (large) memory.
+pub(crate) struct Block {
+    source: Source,
+    bytes: usize,
+}
+
+enum Source {
+    Empty,
+    Heap(*mut u8, Layout),
+    Mapped(MmapMut),
+}
+
+// SAFETY: the block is owned and has no thread affinity; who may touch its bytes when is the
+// stream's business (see `Storage`).
+unsafe impl Send for Block {}
+// SAFETY: as above.
+unsafe impl Sync for Block {}
+
+impl Block {
+    /// A block of `bytes` bytes, or `None` where the system has no memory.
+    pub(crate) fn allocate(bytes: usize) -> Option<Block> {
+        let source = if bytes == 0 {
+            Source::Empty
+        } else if bytes < MAPPED_FROM {
+            let layout = Layout::from_size_align(bytes, ALIGNMENT).ok()?;
+            // SAFETY: the layout has a size above 0.
+            let data = unsafe { alloc(layout) };
+            if data.is_null() {
+                return None;
+            }
+            Source::Heap(data, layout)
+        } else {
+            let map = MmapMut::map_anon(bytes).ok()?;
+            // Advice: a kernel without huge pages refuses it, and nothing is lost.
+            #[cfg(target_os = "linux")]
+            let _ = map.advise(Advice::HugePage);
+            Source::Mapped(map)
+        };
+        let live = LIVE_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        PEAK_BYTES.fetch_max(live, Ordering::Relaxed);
+        Some(Block { source, bytes })
+    }
+
+    /// The first byte; dangling but aligned for an empty block.
+    pub(crate) fn pointer(&self) -> *mut u8 {
+        match &self.source {
+            Source::Empty => ALIGNMENT as *mut u8,
+            Source::Heap(data, _) => *data,
+            Source::Mapped(map) => map.as_ptr().cast_mut(),
+        }
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if let Source::Heap(data, layout) = self.source {
+            // SAFETY: allocated with this layout in `allocate`, freed once.
+            unsafe { dealloc(data, layout) };
+        }
+        LIVE_BYTES.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+const _: Option<Advice> = None;

@@ -1,0 +1,80 @@
+//! Values back to the caller.
+
+use crate::error::RuntimeError;
+use crate::stream::Stream;
+use crate::tensor::Tensor;
+use cpu_kernels::Layout;
+
+impl Stream {
+    /// Calls `receive` on the stream's thread with the tensor's bytes in row-major order, once
+    /// they are computed.
+    pub fn read(
+        &self,
+        tensor: Tensor,
+        receive: impl FnOnce(Result<Vec<u8>, RuntimeError>) + Send + 'static,
+    ) {
+        self.after(move || {
+            let bytes = gather(&tensor);
+            // Dropped first, so that a caller who waits for the value finds the memory freed.
+            drop(tensor);
+            receive(bytes);
+        });
+    }
+
+    /// Waits for the tensor's value and returns its bytes in row-major order.
+    pub fn read_blocking(&self, tensor: Tensor) -> Result<Vec<u8>, RuntimeError> {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        self.read(tensor, move |bytes| {
+            // The receiver waits below; it can't be gone.
+            let _ = sender.send(bytes);
+        });
+        receiver.recv().unwrap_or_else(|_| {
+            Err(RuntimeError::new(
+                crate::ErrorCode::Internal,
+                "read",
+                "",
+                "",
+                "the stream's thread has ended",
+            ))
+        })
+    }
+}
+
+fn gather(tensor: &Tensor) -> Result<Vec<u8>, RuntimeError> {
+    let base = tensor.storage.pointer()?;
+    let size = tensor.dtype.size();
+    let Layout { shape, strides, offset } = &tensor.layout;
+    let count = tensor.layout.count();
+    let mut bytes = Vec::with_capacity(count * size);
+    if count == 0 {
+        return Ok(bytes);
+    }
+    // The longest row-major tail of the layout is copied in one piece.
+    let mut run = 1;
+    let mut outer = shape.len();
+    while outer > 0 && (shape[outer - 1] == 1 || strides[outer - 1] == run) {
+        run *= shape[outer - 1];
+        outer -= 1;
+    }
+    let mut index = vec![0; outer];
+    loop {
+        let start: usize =
+            offset + index.iter().zip(strides).map(|(i, stride)| i * stride).sum::<usize>();
+        // SAFETY: the layout lies within the ready storage, so these `run` elements do.
+        bytes.extend_from_slice(unsafe {
+            std::slice::from_raw_parts(base.add(start * size), run * size)
+        });
+        let mut dim = outer;
+        loop {
+            if dim == 0 {
+                return Ok(bytes);
+            }
+            dim -= 1;
+            index[dim] += 1;
+            if index[dim] < shape[dim] {
+                break;
+            }
+            index[dim] = 0;
+        }
+    }
+}

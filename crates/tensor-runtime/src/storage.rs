@@ -1,0 +1,118 @@
+//! Memory that tensors view, and its life from pending to ready or failed.
+
+use crate::error::{ErrorCode, RuntimeError};
+use crate::memory::{Block, StorageCount};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Memory behind one or more tensors.
+///
+/// A storage is *pending* from the moment its operation is submitted, *ready* once the operation
+/// has run, or *failed*. Only the stream's thread makes it ready, and only before any operation
+/// that reads it; a ready storage is never written again, so readers need no lock.
+pub struct Storage {
+    bytes: usize,
+    state: Mutex<State>,
+    _count: StorageCount,
+}
+
+enum State {
+    Pending,
+    Ready(Memory),
+    Failed(RuntimeError),
+}
+
+pub(crate) enum Memory {
+    Owned(Block),
+    Borrowed { owner: Arc<dyn AsRef<[u8]> + Send + Sync>, offset: usize },
+}
+
+impl Memory {
+    fn pointer(&self) -> *const u8 {
+        match self {
+            Memory::Owned(block) => block.pointer(),
+            Memory::Borrowed { owner, offset } => {
+                let bytes: &[u8] = owner.as_ref().as_ref();
+                // SAFETY: `Storage::borrowed` checked that the offset lies within the owner.
+                unsafe { bytes.as_ptr().add(*offset) }
+            }
+        }
+    }
+}
+
+impl Storage {
+    /// A storage whose memory comes when its operation runs.
+    pub(crate) fn pending(bytes: usize) -> Storage {
+        Storage { bytes, state: Mutex::new(State::Pending), _count: StorageCount::new() }
+    }
+
+    /// A storage that owns a copy of `bytes`.
+    pub fn copied(bytes: &[u8]) -> Result<Storage, RuntimeError> {
+        let block = Block::allocate(bytes.len())
+            .ok_or_else(|| out_of_memory("tensor", bytes.len()))?;
+        // SAFETY: the block is new, of that size, and doesn't overlap the slice.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), block.pointer(), bytes.len()) };
+        Ok(Storage::ready(bytes.len(), Memory::Owned(block)))
+    }
+
+    /// A storage that reads `length` bytes of `owner` in place, such as a mapped file.
+    ///
+    /// Returns `None` where they don't lie within `owner` or aren't aligned to `alignment`.
+    pub fn borrowed(
+        owner: Arc<dyn AsRef<[u8]> + Send + Sync>,
+        offset: usize,
+        length: usize,
+        alignment: usize,
+    ) -> Option<Storage> {
+        let bytes: &[u8] = owner.as_ref().as_ref();
+        if offset.checked_add(length)? > bytes.len()
+            || !(bytes.as_ptr() as usize + offset).is_multiple_of(alignment)
+        {
+            return None;
+        }
+        Some(Storage::ready(length, Memory::Borrowed { owner, offset }))
+    }
+
+    fn ready(bytes: usize, memory: Memory) -> Storage {
+        Storage {
+            bytes,
+            state: Mutex::new(State::Ready(memory)),
+            _count: StorageCount::new(),
+        }
+    }
+
+    /// Bytes of memory, allocated or to come.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Where the memory is, or why there is none.
+    pub(crate) fn pointer(&self) -> Result<*const u8, RuntimeError> {
+        match &*self.lock() {
+            State::Ready(memory) => Ok(memory.pointer()),
+            State::Failed(error) => Err(error.clone()),
+            State::Pending => Err(RuntimeError::new(
+                ErrorCode::Internal,
+                "stream",
+                "",
+                "",
+                "a tensor was read before its operation ran",
+            )),
+        }
+    }
+
+    pub(crate) fn complete(&self, block: Block) {
+        *self.lock() = State::Ready(Memory::Owned(block));
+    }
+
+    pub(crate) fn fail(&self, error: RuntimeError) {
+        *self.lock() = State::Failed(error);
+    }
+}
+
+pub(crate) fn out_of_memory(operation: &'static str, bytes: usize) -> RuntimeError {
+    RuntimeError::new(ErrorCode::OutOfMemory, operation, "", "", format!("{bytes} bytes"))
+}
