@@ -11,6 +11,7 @@ pub mod dtype;
 pub mod float;
 pub mod instruction_set;
 pub mod layout;
+pub mod math;
 pub mod pool;
 pub mod view;
 
