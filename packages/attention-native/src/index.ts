@@ -1,1 +1,1 @@
-export {};
+export { NativeAttentionBackend } from "./native-backend.ts";

@@ -1,1 +1,10 @@
-export {};
+export type {
+  AttentionBackend,
+  AttentionCall,
+  AttentionRefusal,
+  AttentionRequest,
+  AttentionResult,
+} from "./backend.ts";
+export { AttentionDispatcher } from "./dispatcher.ts";
+export { DuplicateBackendError, UnknownBackendError, UnsupportedAttentionError } from "./errors.ts";
+export { AttentionRegistry } from "./registry.ts";

@@ -1,1 +1,17 @@
-export {};
+export { type AfterHook, type BeforeHook, HookError, HookList, type HookOptions } from "./hooks.ts";
+export { Conv3d, type Conv3dSettings } from "./layers/conv3d.ts";
+export { Embedding } from "./layers/embedding.ts";
+export { LayerNorm, type LayerNormSettings } from "./layers/layer-norm.ts";
+export { Linear } from "./layers/linear.ts";
+export { RmsNorm, type RmsNormSettings } from "./layers/rms-norm.ts";
+export {
+  checkParameters,
+  type LoadOptions,
+  loadParameters,
+  StateError,
+  type StateProblem,
+  type TensorEntry,
+  type TensorSource,
+} from "./load.ts";
+export { Module, ModuleList, ModuleNode } from "./module.ts";
+export { Parameter, type ParameterOptions } from "./parameter.ts";

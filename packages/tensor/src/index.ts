@@ -1,1 +1,19 @@
-export {};
+export { Cancellation } from "./cancellation.ts";
+export { type Device, type DType, dtypeSize, dtypes, isFloat } from "./dtype.ts";
+export { isTensorErrorCode, TensorError, type TensorErrorCode } from "./errors.ts";
+export { type MemoryCounters, memory, resetPeakMemory } from "./memory.ts";
+export * from "./operations/index.ts";
+export * from "./random/index.ts";
+export { keep, scope } from "./scope.ts";
+export {
+  availableInstructionSets,
+  instructionSet,
+  setInstructionSet,
+  setThreads,
+  synchronize,
+  synchronizeBlocking,
+  type TraceEvent,
+  threads,
+  traceOperations,
+} from "./stream.ts";
+export { Tensor, type TensorData } from "./tensor.ts";

@@ -1,0 +1,58 @@
+import type { Device, DType, Tensor } from "@wan-ts/tensor";
+
+/** What a model will ask of attention: known from its configuration, before weights load. */
+export interface AttentionRequest {
+  readonly device: Device;
+  readonly dtype: DType;
+  readonly headDim: number;
+  /** An additive mask will be given. */
+  readonly mask: boolean;
+  /** The log-sum-exp will be asked for. */
+  readonly logSumExp: boolean;
+}
+
+/** Why a backend can't serve a request: one property, what was asked, what is supported. */
+export interface AttentionRefusal {
+  readonly property: keyof AttentionRequest;
+  readonly found: string;
+  readonly supported: string;
+}
+
+/** The arguments of one attention. */
+export interface AttentionCall {
+  /** (B, Sq, H, D), any strides with D contiguous. */
+  readonly query: Tensor;
+  /** (B, Sk, H, D). */
+  readonly key: Tensor;
+  /** (B, Sk, H, D). */
+  readonly value: Tensor;
+  /** float32, added to the scaled scores; broadcast to (B, H, Sq, Sk). */
+  readonly mask?: Tensor | undefined;
+  /** Multiplies the scores; by default 1/√D. */
+  readonly scale?: number | undefined;
+  readonly returnLogSumExp?: boolean | undefined;
+}
+
+/** What attention returns. */
+export interface AttentionResult {
+  /** (B, Sq, H, D), contiguous, of the query's dtype. */
+  readonly output: Tensor;
+  /** (B, Sq, H), float32, natural logarithm of the sum of exponentials of scaled and masked scores. */
+  readonly logSumExp?: Tensor;
+}
+
+/**
+ * Scaled dot-product attention by one implementation.
+ *
+ * Contract, checked by the conformance suite: softmax in float32 or better; a row that the mask
+ * hides wholly gives zeros and a log-sum-exp of −∞; NaN stays in its row.
+ */
+export interface AttentionBackend {
+  readonly specificationVersion: 1;
+  /** The name it is chosen by. */
+  readonly name: string;
+  /** Every reason why `request` can't be served; empty where it can. Costs nothing. */
+  refusals(request: AttentionRequest): readonly AttentionRefusal[];
+  /** Computes one attention. The caller owns what is returned, and still owns what it passed. */
+  attend(call: AttentionCall): AttentionResult;
+}

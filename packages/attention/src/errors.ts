@@ -1,0 +1,46 @@
+import type { AttentionRefusal } from "./backend.ts";
+
+/** A backend name that is not registered. */
+export class UnknownBackendError extends Error {
+  override readonly name = "UnknownBackendError";
+  readonly code = "unknownAttentionBackend";
+  readonly backend: string;
+  readonly known: readonly string[];
+
+  constructor(backend: string, known: readonly string[]) {
+    const names = known.length > 0 ? known.join(", ") : "none";
+    super(`there is no attention backend "${backend}"; registered: ${names}`);
+    this.backend = backend;
+    this.known = known;
+  }
+}
+
+/** A backend name registered twice. */
+export class DuplicateBackendError extends Error {
+  override readonly name = "DuplicateBackendError";
+  readonly code = "duplicateAttentionBackend";
+  readonly backend: string;
+
+  constructor(backend: string) {
+    super(`an attention backend "${backend}" is registered already`);
+    this.backend = backend;
+  }
+}
+
+/** A request that no backend, or not the one asked for, can serve: every reason of each. */
+export class UnsupportedAttentionError extends Error {
+  override readonly name = "UnsupportedAttentionError";
+  readonly code = "unsupportedAttention";
+  readonly refusals: ReadonlyMap<string, readonly AttentionRefusal[]>;
+
+  constructor(refusals: ReadonlyMap<string, readonly AttentionRefusal[]>) {
+    const told = [...refusals].map(([backend, reasons]) => {
+      const facts = reasons.map(
+        ({ property, found, supported }) => `${property} ${found} (supported: ${supported})`,
+      );
+      return `${backend}: ${facts.join(", ")}`;
+    });
+    super(`attention is not supported by ${told.join("; ")}`);
+    this.refusals = refusals;
+  }
+}
