@@ -9,8 +9,10 @@
 
 pub mod dtype;
 pub mod float;
+mod gemm;
 pub mod instruction_set;
 pub mod layout;
+pub mod linear;
 pub mod math;
 pub mod pool;
 pub mod view;

@@ -95,7 +95,7 @@ fn scaled_erfc(a: f32) -> f32 {
     let p = -3.994_466_7e-4 * t - 1.227_998_9e-3;
     let p = p * t + 1.313_307_1e-3;
     let p = p * t + 8.630_094e-3;
-    let p = p * t - 8.060_142_4e-3;
+    let p = p * t - 8.060_142e-3;
     let p = p * t - 5.420_388_3e-2;
     let p = p * t + 1.640_554_2e-1;
     let p = p * t - 1.660_314_6e-1;
@@ -113,7 +113,7 @@ pub fn erf_f32(x: f32) -> f32 {
     let p = p * z - 2.685_381_3e-2;
     let p = p * z + 1.128_358_5e-1;
     let p = p * z - 3.761_262_7e-1;
-    let p = p * z + 1.283_791_1e-1;
+    let p = p * z + 1.283_791e-1;
     let near = x + x * p;
     // erf(10) is 1 to single precision.
     let a = clamp(x.abs(), 0.0, 10.0);
