@@ -1,0 +1,37 @@
+const marker = Symbol.for("wan-ts.ConfigError");
+
+/** One value of a config file that can't be taken. */
+export interface ConfigProblem {
+  /** Path of the value inside the file, as `patch_size[1]`; "" for the whole file. */
+  readonly key: string;
+  /** What stands there, as JSON (shortened), or "missing". */
+  readonly found: string;
+  /** What may stand there. */
+  readonly allowed: string;
+}
+
+/** A model config that is not one this package can build a model from. All its problems are told together. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  readonly code = "config";
+  /** The config file, as it was named to the parser. */
+  readonly file: string;
+  readonly problems: readonly ConfigProblem[];
+  readonly [marker] = true;
+
+  constructor(file: string, problems: readonly ConfigProblem[]) {
+    super(`${file}: ${problems.map(describe).join("; ")}`);
+    this.file = file;
+    this.problems = problems;
+  }
+
+  /** Whether `error` is a `ConfigError`, of this copy of the package or another. */
+  static isInstance(error: unknown): error is ConfigError {
+    return typeof error === "object" && error !== null && marker in error;
+  }
+}
+
+function describe({ key, found, allowed }: ConfigProblem): string {
+  const subject = key === "" ? "the file" : key;
+  return `${subject} is ${found}, but must be ${allowed}`;
+}
