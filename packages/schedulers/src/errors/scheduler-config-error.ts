@@ -1,0 +1,30 @@
+/** One thing wrong with a scheduler config. */
+export interface SchedulerConfigProblem {
+  /** The key as scheduler_config.json spells it. */
+  readonly key: string;
+  /** What was found; undefined when the key is absent. */
+  readonly value: unknown;
+  /** What would be accepted, in words. */
+  readonly supported: string;
+}
+
+/** A scheduler config that is malformed, out of bounds, or asks for what isn't supported; all problems at once. */
+export class SchedulerConfigError extends Error {
+  override readonly name = "SchedulerConfigError";
+  readonly code = "SCHEDULER_CONFIG_INVALID";
+
+  /**
+   * @param problems at least one
+   * @param source the file the config was read from, where there is one
+   */
+  constructor(
+    readonly problems: readonly SchedulerConfigProblem[],
+    readonly source?: string,
+  ) {
+    const lines = problems.map(
+      ({ key, value, supported }) =>
+        `${key} is ${value === undefined ? "absent" : JSON.stringify(value)}; supported: ${supported}`,
+    );
+    super(`${source ?? "scheduler config"}: ${lines.join(". ")}`);
+  }
+}
