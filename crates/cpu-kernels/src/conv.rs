@@ -1,7 +1,8 @@
 //! Convolution over frames, height and width, channels last.
 
 use crate::gemm::epilogue::Activation;
-use crate::gemm::number::{Brain, Half, Number, Single};
+use crate::gemm::format::Format;
+use crate::gemm::number::{Brain, Half, Single};
 use crate::gemm::operand::{Depth, Matrix, Operand, PanelPointers, zeros};
 use crate::gemm::scratch::Scratch;
 use crate::gemm::{Product, multiply};
@@ -62,7 +63,7 @@ pub fn conv3d(
     }
 }
 
-fn conv3d_of<N: Number>(
+fn conv3d_of<N: Format>(
     cpu: &Cpu,
     input: &TensorRef,
     weight: &TensorRef,

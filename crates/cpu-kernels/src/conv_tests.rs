@@ -5,7 +5,7 @@ use crate::gemm::testing::{bytes, filled, on_each_set, random, rounding, view, w
 use crate::{InstructionSet, Layout, ThreadPool};
 
 /// Inputs of one convolution.
-struct Case<N: Number> {
+struct Case<N: Format> {
     /// (B, T, H, W, C).
     shape: [usize; 5],
     strides: Vec<usize>,
@@ -17,7 +17,7 @@ struct Case<N: Number> {
     bias: Option<Vec<N::Element>>,
 }
 
-impl<N: Number> Case<N> {
+impl<N: Format> Case<N> {
     fn new(
         shape: [usize; 5],
         columns: usize,
@@ -134,7 +134,7 @@ const SHAPES: [Shapes; 13] = [
     ([1, 1, 9, 8, 7], 130, [1, 5, 1], [1, 1, 3], [[0, 0], [2, 2], [0, 0]]),
 ];
 
-fn every_shape<N: Number>() {
+fn every_shape<N: Format>() {
     on_each_set(2, |cpu| {
         for (shape, columns, kernel, stride, padding) in SHAPES {
             Case::<N>::new(shape, columns, kernel, stride, padding).check(cpu);
@@ -159,7 +159,7 @@ fn kernels_strides_and_paddings_in_half_precision() {
 
 #[test]
 fn outer_dimensions_may_be_strided_and_repeated() {
-    fn check<N: Number>() {
+    fn check<N: Format>() {
         on_each_set(2, |cpu| {
             let mut case = Case::<N>::new([2, 3, 4, 5, 9], 11, [3, 3, 3], [1, 1, 1], CAUSAL);
             // Channels 9 of 12, and one batch entry read twice.
@@ -183,7 +183,7 @@ fn without_a_bias() {
 
 #[test]
 fn the_number_of_threads_does_not_show() {
-    fn check<N: Number>() {
+    fn check<N: Format>() {
         let case = Case::<N>::new([1, 3, 13, 17, 40], 50, [3, 3, 3], [1, 1, 1], CAUSAL);
         for instruction_set in InstructionSet::available() {
             let outputs = [1, 2, 5].map(|threads| {
@@ -201,7 +201,7 @@ fn the_number_of_threads_does_not_show() {
 
 #[test]
 fn a_position_has_the_same_bytes_whatever_lies_beyond_its_kernel() {
-    fn check<N: Number>() {
+    fn check<N: Format>() {
         on_each_set(2, |cpu| {
             // Six frames at once, and each with the two before it alone, as a causal decoder does.
             let (frame, columns) = (7 * 9 * 20, 21);

@@ -1,6 +1,7 @@
 //! The linear layer.
 
 pub use crate::gemm::epilogue::Activation;
+use crate::gemm::format::Format;
 use crate::gemm::number::{Brain, Half, Number, Single};
 use crate::gemm::operand::{Depth, Matrix};
 use crate::gemm::{Product, multiply};
@@ -34,7 +35,7 @@ pub fn linear(
     }
 }
 
-fn linear_of<N: Number>(
+fn linear_of<N: Format>(
     cpu: &Cpu,
     input: &TensorRef,
     weight: &TensorRef,

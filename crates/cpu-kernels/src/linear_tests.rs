@@ -5,7 +5,7 @@ use crate::gemm::testing::{bytes, filled, on_each_set, random, rounding, view, w
 use crate::{InstructionSet, ThreadPool};
 
 /// Inputs of one call.
-struct Case<N: Number> {
+struct Case<N: Format> {
     rows: usize,
     channels: usize,
     columns: usize,
@@ -15,7 +15,7 @@ struct Case<N: Number> {
     bias: Option<Vec<N::Element>>,
 }
 
-impl<N: Number> Case<N> {
+impl<N: Format> Case<N> {
     fn new(rows: usize, channels: usize, columns: usize, padding: usize, bias: bool) -> Case<N> {
         let stride = channels + padding;
         Case {
@@ -94,7 +94,7 @@ impl<N: Number> Case<N> {
     }
 }
 
-fn odd_shapes<N: Number>() {
+fn odd_shapes<N: Format>() {
     on_each_set(2, |cpu| {
         for rows in [1, 13, 14, 15, 33] {
             for channels in [1, 3, 31, 257] {
@@ -146,7 +146,7 @@ fn the_error_of_a_single_precision_product_is_that_of_single_precision() {
     });
 }
 
-fn rows_are_independent<N: Number>(rows: usize, channels: usize, columns: usize) {
+fn rows_are_independent<N: Format>(rows: usize, channels: usize, columns: usize) {
     on_each_set(2, |cpu| {
         let case = Case::<N>::new(rows, channels, columns, 2, true);
         let all = case.output(cpu, Activation::Gelu);
@@ -173,7 +173,7 @@ fn a_row_has_the_same_bytes_whatever_the_rows_beside_it() {
 
 #[test]
 fn the_number_of_threads_does_not_show() {
-    fn check<N: Number>() {
+    fn check<N: Format>() {
         let case = Case::<N>::new(230, 600, 190, 0, true);
         for instruction_set in InstructionSet::available() {
             let outputs: Vec<_> = [1, 2, 3, 7]
@@ -194,7 +194,7 @@ fn the_number_of_threads_does_not_show() {
 
 #[test]
 fn a_fused_activation_is_the_activation_of_the_rounded_product() {
-    fn check<N: Number>() {
+    fn check<N: Format>() {
         on_each_set(2, |cpu| {
             let case = Case::<N>::new(17, 40, 45, 0, true);
             let plain = case.output(cpu, Activation::None);

@@ -4,18 +4,24 @@
 //! ([`kernel`]). How the work is cut ([`plan`]) has no bearing on the bytes of the result: a sum
 //! runs over the same blocks in the same order wherever its tile lies.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 pub(crate) mod epilogue;
-mod kernel;
+pub(crate) mod format;
+pub(crate) mod kernel;
 pub(crate) mod number;
 pub(crate) mod operand;
 mod plan;
 mod portable;
-mod scratch;
+pub(crate) mod scratch;
 #[cfg(test)]
 pub(crate) mod testing;
 
 use crate::{Cpu, InstructionSet};
 use epilogue::Activation;
+use format::Format;
 use kernel::Kernel;
 use number::Number;
 use operand::{Depth, Operand, Side, pack};
@@ -48,21 +54,29 @@ unsafe impl<E> Sync for Product<'_, E> {}
 /// # Safety
 /// The operands have `product.rows` and `product.columns` rows of `product.depth`, `bias` is empty
 /// or has a value for each column, and the output isn't touched by anyone else.
-pub(crate) unsafe fn multiply<N: Number>(
+pub(crate) unsafe fn multiply<N: Format>(
     cpu: &Cpu,
     left: &impl Operand<Element = N::Element>,
     right: &impl Operand<Element = N::Element>,
     product: &Product<N::Element>,
 ) {
-    // SAFETY: `Cpu` holds an instruction set that the machine has; the rest is passed on.
+    assert!(
+        cpu.instruction_set <= InstructionSet::detect(),
+        "this machine has no {}",
+        cpu.instruction_set.name()
+    );
+    // SAFETY: the machine has the instruction set, as just checked; the rest is passed on.
     unsafe {
         match cpu.instruction_set {
-            InstructionSet::Portable
-            | InstructionSet::Avx2
-            | InstructionSet::Avx512
-            | InstructionSet::Avx512Bf16 => {
-                multiply_on::<Portable<N>, _, _>(cpu, left, right, product)
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx2 => multiply_on::<N::Avx2, _, _>(cpu, left, right, product),
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512 => multiply_on::<N::Avx512, _, _>(cpu, left, right, product),
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512Bf16 => {
+                multiply_on::<N::Avx512Bf16, _, _>(cpu, left, right, product)
             }
+            _ => multiply_on::<Portable<N>, _, _>(cpu, left, right, product),
         }
     }
 }

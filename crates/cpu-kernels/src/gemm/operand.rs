@@ -4,6 +4,9 @@ use super::kernel::{Kernel, LONGEST_RUN, WIDEST_PANEL};
 use super::number::Number;
 use std::ops::Range;
 
+/// A pointer into each row of a panel.
+pub(crate) type PanelPointers<E> = [*const E; WIDEST_PANEL];
+
 /// A matrix whose rows are made of `taps` runs, each of `channels` consecutive elements. A plain
 /// matrix has one tap; a row of a convolution's left operand has one for each place of its kernel.
 pub(crate) trait Operand: Sync {
@@ -23,7 +26,7 @@ pub(crate) trait Operand: Sync {
         panel: &Self::Panel,
         tap: usize,
         offset: usize,
-        pointers: &mut [*const Self::Element; WIDEST_PANEL],
+        pointers: &mut PanelPointers<Self::Element>,
     );
 }
 
@@ -69,7 +72,7 @@ impl<E: Copy + Sync> Operand for Matrix<E> {
         &(first, count): &(usize, usize),
         tap: usize,
         offset: usize,
-        pointers: &mut [*const E; WIDEST_PANEL],
+        pointers: &mut PanelPointers<E>,
     ) {
         for (place, pointer) in pointers[..count].iter_mut().enumerate() {
             let element = (first + place) * self.stride + tap * self.channels + offset;
