@@ -7,15 +7,24 @@
 //! the same order whatever the number of threads, and whatever the number of rows beside it. So a
 //! row of a product or of attention has the same bytes on one rank or on eight.
 
+pub mod binary;
+pub mod combination;
 pub mod dtype;
+mod element;
+pub mod embedding;
+pub mod finite;
 pub mod float;
 mod gemm;
 pub mod instruction_set;
 pub mod layout;
 pub mod linear;
 pub mod math;
+pub mod movement;
+mod multiversion;
 pub mod pool;
+pub mod unary;
 pub mod view;
+mod walk;
 
 pub use dtype::DType;
 pub use instruction_set::InstructionSet;

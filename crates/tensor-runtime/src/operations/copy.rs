@@ -1,0 +1,35 @@
+//! Copies and casts.
+
+use crate::error::RuntimeError;
+use crate::stream::Stream;
+use crate::tensor::Tensor;
+use cpu_kernels::{DType, movement};
+
+/// A contiguous copy of `input`, cast to `dtype`.
+///
+/// Floats round to nearest even. A float becomes an integer without its fraction, held within the
+/// integer's range, and NaN becomes 0; integers become narrower ones by their low bits.
+pub fn copy(stream: &Stream, input: &Tensor, dtype: DType) -> Result<Tensor, RuntimeError> {
+    let output = (dtype, input.shape().to_vec());
+    let [output] = stream.submit("to", vec![input.clone()], [output], |cpu, inputs, outputs| {
+        movement::copy(cpu, &inputs[0], &outputs[0]);
+        Ok(())
+    })?;
+    Ok(output)
+}
+
+/// The tensor, or a contiguous copy where it isn't contiguous itself.
+pub(super) fn contiguous(stream: &Stream, tensor: &Tensor) -> Result<Tensor, RuntimeError> {
+    if tensor.is_contiguous() { Ok(tensor.clone()) } else { copy(stream, tensor, tensor.dtype()) }
+}
+
+/// The tensor, or a contiguous copy where elements along its last dimension aren't consecutive:
+/// kernels read rows whole.
+pub(super) fn with_whole_rows(stream: &Stream, tensor: &Tensor) -> Result<Tensor, RuntimeError> {
+    match (tensor.shape().last(), tensor.strides().last()) {
+        (Some(&size), Some(&stride)) if size > 1 && stride != 1 => {
+            copy(stream, tensor, tensor.dtype())
+        }
+        _ => Ok(tensor.clone()),
+    }
+}
