@@ -7,8 +7,10 @@
 //! the same order whatever the number of threads, and whatever the number of rows beside it. So a
 //! row of a product or of attention has the same bytes on one rank or on eight.
 
+pub mod attention;
 pub mod binary;
 pub mod combination;
+pub mod conv;
 pub mod dtype;
 mod element;
 pub mod embedding;

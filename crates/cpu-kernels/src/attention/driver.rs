@@ -1,0 +1,198 @@
+//! From the arguments to tasks on the pool.
+
+use super::AttentionArguments;
+use super::arithmetic::Arithmetic;
+use super::pack::{KeyBlock, Rows, key_blocks, packed_key_words, packed_value_words};
+use super::schedule::{TASK_ROWS, group_count, part, tasks_per_head};
+use super::scratch::AlignedWords;
+use super::softmax::MaskRows;
+use super::task::{Keys, Scratch, Task};
+use crate::{Cpu, TensorMut, TensorRef};
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+/// A float tensor's first element.
+fn first_byte(tensor: &TensorRef) -> *const u8 {
+    match tensor.dtype.size() {
+        2 => tensor.as_ptr::<u16>().cast(),
+        _ => tensor.as_ptr::<f32>().cast(),
+    }
+}
+
+/// The output's first element.
+fn output_first_byte(tensor: &TensorMut) -> *mut u8 {
+    match tensor.dtype.size() {
+        2 => tensor.as_mut_ptr::<u16>().cast(),
+        _ => tensor.as_mut_ptr::<f32>().cast(),
+    }
+}
+
+/// A tensor's rows for one head; heads are counted through all batches.
+fn rows_of_head(tensor: &TensorRef, head: usize) -> Rows {
+    let (heads, strides) = (tensor.shape()[2], tensor.strides());
+    let offset = head / heads * strides[0] + head % heads * strides[2];
+    // SAFETY: the tensor has that batch and head, so their first element lies in it.
+    let data = unsafe { first_byte(tensor).add(offset * tensor.dtype.size()) };
+    Rows { data, dtype: tensor.dtype, stride: strides[1] }
+}
+
+/// The mask's rows for one head, at query 0 and key 0.
+fn mask_of_head(mask: &TensorRef, heads: usize, head: usize) -> MaskRows {
+    let stride = |dim: usize| if mask.shape()[dim] == 1 { 0 } else { mask.strides()[dim] };
+    let offset = head / heads * stride(0) + head % heads * stride(1);
+    // SAFETY: the mask has, or repeats to, that batch and head.
+    let data = unsafe { mask.as_ptr::<f32>().add(offset) };
+    MaskRows { data, row_stride: stride(2), key_stride: stride(3) }
+}
+
+/// Packed keys and values of a group of heads.
+struct Packed {
+    keys: *mut u32,
+    values: *mut u32,
+    key_words: usize,
+    value_words: usize,
+}
+
+// SAFETY: the packing's tasks write disjoint blocks; after them it is only read.
+unsafe impl Sync for Packed {}
+
+impl Packed {
+    /// The places of a block of the group's head `index`.
+    ///
+    /// # Safety
+    /// The group has that head, the sequence that block.
+    unsafe fn block<A: Arithmetic>(
+        &self,
+        index: usize,
+        first_key: usize,
+        head_size: usize,
+    ) -> (*mut u32, *mut u32) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            (
+                self.keys.add(index * self.key_words + packed_key_words::<A>(first_key, head_size)),
+                self.values
+                    .add(index * self.value_words + packed_value_words::<A>(first_key, head_size)),
+            )
+        }
+    }
+}
+
+/// [`super::attention`] with one kind of arithmetic.
+///
+/// # Safety
+/// The instruction set of `A`; arguments that have been checked.
+pub(super) unsafe fn run<A: Arithmetic>(cpu: &Cpu, arguments: &AttentionArguments) {
+    let &[batch, queries, heads_per_batch, head_size] = arguments.query.shape() else {
+        unreachable!("checked on entry")
+    };
+    let heads = batch * heads_per_batch;
+    if heads * queries == 0 {
+        return;
+    }
+    let key_count = arguments.key.shape()[1];
+    let key_words = packed_key_words::<A>(key_count, head_size);
+    let value_words = packed_value_words::<A>(key_count, head_size);
+    let groups = group_count(heads, (key_words + value_words) * size_of::<u32>());
+    let most_heads = heads.div_ceil(groups);
+    let tiles = queries.div_ceil(A::ROWS);
+    let tasks_of = |heads| tasks_per_head(cpu.pool.threads(), heads, tiles, A::ROWS);
+    let most_rows = queries.min(TASK_ROWS);
+    let scratches = Scratches(Mutex::new(Vec::new()));
+
+    if tasks_of(heads) == 1 {
+        cpu.pool.for_each(heads, |head| {
+            let key = rows_of_head(&arguments.key, head);
+            let value = rows_of_head(&arguments.value, head);
+            let task = task_of(arguments, head, 0..queries, Keys::Source { key, value });
+            let make = || Scratch::new::<A>(most_rows, head_size, key_count, true);
+            // SAFETY: the caller's promise; each task writes the rows of its own head.
+            scratches.with(make, |scratch| unsafe { A::attend(&task, scratch) });
+        });
+        return;
+    }
+
+    let mut keys = AlignedWords::zeroed(most_heads * key_words);
+    let mut values = AlignedWords::zeroed(most_heads * value_words);
+    let packed =
+        Packed { keys: keys.as_mut_ptr(), values: values.as_mut_ptr(), key_words, value_words };
+    let blocks: Vec<KeyBlock> = key_blocks::<A>(key_count).collect();
+    for group in 0..groups {
+        let (first_head, heads) = part(heads, groups, group);
+        cpu.pool.for_each(heads * blocks.len() * 2, |index| {
+            let (is_value, index) = (index % 2 == 1, index / 2);
+            let (index, block) = (index / blocks.len(), blocks[index % blocks.len()]);
+            // SAFETY: the caller's promise; each task writes its own block.
+            unsafe {
+                let (keys, values) = packed.block::<A>(index, block.first, head_size);
+                if is_value {
+                    let value = rows_of_head(&arguments.value, first_head + index);
+                    A::pack_values(value, head_size, block, values);
+                } else {
+                    let key = rows_of_head(&arguments.key, first_head + index);
+                    A::pack_keys(key, head_size, block, keys);
+                }
+            }
+        });
+        let tasks = tasks_of(heads);
+        cpu.pool.for_each(heads * tasks, |index| {
+            let (index, cut) = (index / tasks, index % tasks);
+            let (first_tile, tile_count) = part(tiles, tasks, cut);
+            let first = first_tile * A::ROWS;
+            let rows = first..queries.min(first + tile_count * A::ROWS);
+            // SAFETY: the group has that head, and every sequence a place for block 0.
+            let (keys, values) = unsafe { packed.block::<A>(index, 0, head_size) };
+            let keys = Keys::Packed { keys, values };
+            let task = task_of(arguments, first_head + index, rows, keys);
+            let make = || Scratch::new::<A>(most_rows, head_size, key_count, false);
+            // SAFETY: the caller's promise; each task writes its own rows of a head.
+            scratches.with(make, |scratch| unsafe { A::attend(&task, scratch) });
+        });
+    }
+}
+
+/// The task of some query rows of a head.
+fn task_of(arguments: &AttentionArguments, head: usize, rows: Range<usize>, keys: Keys) -> Task {
+    let &[_, queries, heads, head_size] = arguments.query.shape() else {
+        unreachable!("checked on entry")
+    };
+    let mut query = rows_of_head(&arguments.query, head);
+    let first_output = (head / heads * queries + rows.start) * heads + head % heads;
+    let output = &arguments.output;
+    // SAFETY: the tensors have that head and row, and the mask has or repeats to it.
+    unsafe {
+        query.data = query.data.add(rows.start * query.stride * query.dtype.size());
+        Task {
+            head_size,
+            key_count: arguments.key.shape()[1],
+            query,
+            rows: rows.len(),
+            keys,
+            scale: arguments.scale,
+            mask: arguments.mask.as_ref().map(|mask| {
+                let mask = mask_of_head(mask, heads, head);
+                MaskRows { data: mask.data.add(rows.start * mask.row_stride), ..mask }
+            }),
+            output: output_first_byte(output).add(first_output * head_size * output.dtype.size()),
+            output_dtype: output.dtype,
+            output_stride: heads * head_size,
+            log_sum_exp: arguments
+                .log_sum_exp
+                .as_ref()
+                .map(|tensor| tensor.as_mut_ptr::<f32>().add(first_output)),
+            log_sum_exp_stride: heads,
+        }
+    }
+}
+
+/// Scratch memory that tasks borrow: as much as run at once.
+struct Scratches(Mutex<Vec<Scratch>>);
+
+impl Scratches {
+    fn with(&self, make: impl FnOnce() -> Scratch, body: impl FnOnce(&mut Scratch)) {
+        let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut scratch = free.unwrap_or_else(make);
+        body(&mut scratch);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+    }
+}

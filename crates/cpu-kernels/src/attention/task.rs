@@ -1,0 +1,170 @@
+//! One task: a run of query rows of one head against all its keys.
+
+use super::arithmetic::{Arithmetic, lanes};
+use super::pack::{Rows, key_blocks, pack_query, packed_key_words, packed_value_words, write_row};
+use super::scratch::AlignedWords;
+use super::softmax::{MaskRows, RowState, apply_scale_and_mask, softmax};
+use crate::DType;
+
+/// Where a task finds its keys and values.
+#[derive(Clone, Copy)]
+pub(super) enum Keys {
+    /// Packed before, for all tasks of the head.
+    Packed { keys: *const u32, values: *const u32 },
+    /// In the tensors: the task is the head's only one and packs each block as it comes to it.
+    Source { key: Rows, value: Rows },
+}
+
+/// What a task computes. Pointers are to its first row.
+pub(super) struct Task {
+    pub head_size: usize,
+    pub key_count: usize,
+    pub query: Rows,
+    pub rows: usize,
+    pub keys: Keys,
+    pub scale: f32,
+    pub mask: Option<MaskRows>,
+    pub output: *mut u8,
+    pub output_dtype: DType,
+    /// Elements between output rows.
+    pub output_stride: usize,
+    pub log_sum_exp: Option<*mut f32>,
+    /// Elements between rows of the log-sum-exp.
+    pub log_sum_exp_stride: usize,
+}
+
+/// Memory of a thread, used by one task after the other.
+pub(super) struct Scratch {
+    query: AlignedWords,
+    sums: AlignedWords,
+    tile: AlignedWords,
+    states: Vec<RowState>,
+    keys: AlignedWords,
+    values: AlignedWords,
+}
+
+impl Scratch {
+    /// Room for tasks of up to `rows` rows, and for a block of keys where tasks pack their own.
+    pub fn new<A: Arithmetic>(
+        rows: usize,
+        head_size: usize,
+        key_count: usize,
+        packs_keys: bool,
+    ) -> Scratch {
+        let block = if packs_keys { A::KEY_BLOCK.min(key_count) } else { 0 };
+        Scratch {
+            query: AlignedWords::zeroed(rows * A::QUERY_STRIDE),
+            sums: AlignedWords::zeroed(rows * head_size.next_multiple_of(lanes::<A>())),
+            tile: AlignedWords::zeroed(A::ROWS * A::TILE_STRIDE),
+            states: vec![RowState::START; rows.div_ceil(A::ROWS)],
+            keys: AlignedWords::zeroed(packed_key_words::<A>(block, head_size)),
+            values: AlignedWords::zeroed(packed_value_words::<A>(block, head_size)),
+        }
+    }
+}
+
+/// Computes a task's rows of the output and of the log-sum-exp.
+///
+/// # Safety
+/// The instruction set of `A`; the task's pointers are good for what they stand for, and nobody else
+/// writes its output; a scratch made for as many rows, the same head size and keys.
+#[inline(always)]
+pub(super) unsafe fn attend<A: Arithmetic>(task: &Task, scratch: &mut Scratch) {
+    let columns = task.head_size.next_multiple_of(lanes::<A>());
+    let depth = task.head_size.div_ceil(A::PAIR);
+    let tiles = task.rows.div_ceil(A::ROWS);
+    // Raw scores can stand in for logits until the exponential, unless a mask is to be added or the
+    // scale would turn their order (or take the padding's minus infinity to NaN).
+    let in_logits = task.mask.is_some() || task.scale <= 0.0;
+    let score_unit = if in_logits { 1.0 } else { task.scale };
+    let unit = score_unit * A::LOGIT_UNIT;
+    let query = scratch.query.as_mut_ptr();
+    let tile = scratch.tile.as_mut_ptr();
+    let sums = scratch.sums.as_mut_ptr();
+    // SAFETY: the scratch has a tile, and rows for the task's query, sums and states; the blocks'
+    // places in packed keys are those that the packing used.
+    unsafe {
+        pack_query::<A>(task.query, task.rows, task.head_size, query);
+        sums.write_bytes(0, task.rows * columns);
+        scratch.states[..tiles].fill(RowState::START);
+        for block in key_blocks::<A>(task.key_count) {
+            let (keys, values) = match task.keys {
+                Keys::Packed { keys, values } => (
+                    keys.add(packed_key_words::<A>(block.first, task.head_size)),
+                    values.add(packed_value_words::<A>(block.first, task.head_size)),
+                ),
+                Keys::Source { key, value } => {
+                    let (keys, values) = (scratch.keys.as_mut_ptr(), scratch.values.as_mut_ptr());
+                    A::pack_keys(key, task.head_size, block, keys);
+                    A::pack_values(value, task.head_size, block, values);
+                    (keys.cast_const(), values.cast_const())
+                }
+            };
+            for index in 0..tiles {
+                let (first, rows) = tile_rows(task.rows, tiles, index);
+                let query = query.add(first * A::QUERY_STRIDE);
+                A::scores(rows, depth, query, keys, block.count, tile.cast());
+                if in_logits {
+                    let mask = task.mask.map(|mask| MaskRows {
+                        data: mask
+                            .data
+                            .add(first * mask.row_stride + block.first * mask.key_stride),
+                        ..mask
+                    });
+                    apply_scale_and_mask::<A>(rows, block.count, task.scale, mask, tile.cast());
+                }
+                let state = &mut scratch.states[index];
+                let factors = softmax::<A>(rows, block.count, unit, tile.cast(), state);
+                let sums = sums.cast::<f32>().add(first * columns);
+                let steps = block.count.div_ceil(A::PAIR);
+                A::accumulate(rows, steps, tile, values, columns, &factors, sums);
+            }
+        }
+        for index in 0..tiles {
+            let (first, rows) = tile_rows(task.rows, tiles, index);
+            let state = &scratch.states[index];
+            for row in 0..rows {
+                let sums = sums.cast::<f32>().add((first + row) * columns);
+                let sums = std::slice::from_raw_parts(sums, task.head_size);
+                finish_row(task, first + row, sums, state.maximum[row], state.sum[row], score_unit);
+            }
+        }
+    }
+}
+
+/// First row and number of rows of a task's tile; tiles are as even as can be.
+fn tile_rows(rows: usize, tiles: usize, index: usize) -> (usize, usize) {
+    let first = rows * index / tiles;
+    (first, rows * (index + 1) / tiles - first)
+}
+
+/// Writes the output and the log-sum-exp of a row.
+///
+/// # Safety
+/// The task's outputs have that row.
+#[inline(always)]
+unsafe fn finish_row(
+    task: &Task,
+    row: usize,
+    sums: &[f32],
+    maximum: f32,
+    sum: f32,
+    score_unit: f32,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let target = task.output.add(row * task.output_stride * task.output_dtype.size());
+        if sum == 0.0 {
+            // No key, or none that isn't masked: bits of zero are zeros in every float type.
+            target.write_bytes(0, sums.len() * task.output_dtype.size());
+        } else {
+            write_row(sums, 1.0 / sum, task.output_dtype, target);
+        }
+        if let Some(target) = task.log_sum_exp {
+            let value = f64::from(maximum) * f64::from(score_unit) + f64::from(sum).ln();
+            let value = if sum == 0.0 { f32::NEG_INFINITY } else { value as f32 };
+            *target.add(row * task.log_sum_exp_stride) =
+                if value.is_nan() { f32::NAN } else { value };
+        }
+    }
+}
