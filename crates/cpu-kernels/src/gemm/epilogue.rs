@@ -96,8 +96,10 @@ unsafe fn finish_with<N: Number, const COLUMNS: usize>(
         let bias = &*bias.cast::<[f32; COLUMNS]>();
         for row in 0..rows {
             let sums = &*sums.add(row * COLUMNS).cast::<[f32; COLUMNS]>();
-            let elements: [N::Element; COLUMNS] =
-                std::array::from_fn(|x| N::narrow(function(sums[x] + bias[x])));
+            let mut elements = [N::narrow(0.0); COLUMNS];
+            for ((element, sum), bias) in elements.iter_mut().zip(sums).zip(bias) {
+                *element = N::narrow(function(sum + bias));
+            }
             let output = output.add(row * output_stride);
             std::ptr::copy_nonoverlapping(elements.as_ptr(), output, columns);
         }
