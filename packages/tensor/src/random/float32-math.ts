@@ -73,7 +73,7 @@ export function logarithmOfFraction(numerator: number): number {
 const FOUR_OVER_PI = float32(1.27323954473516);
 /** −π/4 in three parts of falling size. */
 const MINUS_QUARTER_PI_1 = -0.78515625;
-const MINUS_QUARTER_PI_2 = float32(-2.4187564849853515625e-4);
+const MINUS_QUARTER_PI_2 = float32(-2.4187564849853516e-4);
 const MINUS_QUARTER_PI_3 = float32(-3.774894977445941e-8);
 const SIN_P0 = float32(-1.9515295891e-4);
 const SIN_P1 = float32(8.3321608736e-3);
