@@ -46,24 +46,33 @@ pub(super) fn has_dtype_of(
     Err(RuntimeError::dtype(operation, argument, expected, tensor.dtype()))
 }
 
-/// Refuses a parameter that is neither of the input's element type nor float32.
-pub(super) fn has_dtype_of_or_float32(
+/// Refuses a parameter that isn't (C), or whose element type is neither the input's nor float32.
+pub(super) fn is_parameter(
     operation: &'static str,
     argument: &str,
     tensor: &Tensor,
     input: &Tensor,
+    channels: usize,
 ) -> Result<(), RuntimeError> {
-    if tensor.dtype() == DType::Float32 {
-        return Ok(());
-    }
-    if input.dtype() == DType::Float32 {
-        return has_dtype_of(operation, argument, tensor, "input", input);
+    has_shape(operation, argument, tensor, &[channels], "the last dimension of input")?;
+    if tensor.dtype() == DType::Float32 || input.dtype() == DType::Float32 {
+        return has_dtype(operation, argument, tensor, DType::Float32);
     }
     if tensor.dtype() == input.dtype() {
         return Ok(());
     }
     let expected = format!("{}, as input is, or float32", input.dtype().name());
     Err(RuntimeError::dtype(operation, argument, expected, tensor.dtype()))
+}
+
+/// The size of the last dimension of a float tensor; refuses integers and rank 0.
+pub(super) fn channels(operation: &'static str, input: &Tensor) -> Result<usize, RuntimeError> {
+    is_float(operation, "input", input)?;
+    input
+        .shape()
+        .last()
+        .copied()
+        .ok_or_else(|| RuntimeError::shape(operation, "input", "(…, C)", input.shape()))
 }
 
 /// Refuses a tensor of another shape; `reason` says where the expected one comes from.

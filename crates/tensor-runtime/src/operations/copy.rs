@@ -33,3 +33,17 @@ pub(super) fn with_whole_rows(stream: &Stream, tensor: &Tensor) -> Result<Tensor
         _ => Ok(tensor.clone()),
     }
 }
+
+/// The tensor with rows of `channels` consecutive elements, one repeated where it has rows of one.
+pub(super) fn with_rows_of(
+    stream: &Stream,
+    tensor: &Tensor,
+    channels: usize,
+) -> Result<Tensor, RuntimeError> {
+    if tensor.shape().last() == Some(&channels) {
+        return with_whole_rows(stream, tensor);
+    }
+    let leading = tensor.shape().split_last().map_or(&[][..], |(_, leading)| leading);
+    let shape = [leading, &[channels]].concat();
+    copy(stream, &tensor.expanded(&shape)?, tensor.dtype())
+}
