@@ -59,15 +59,11 @@ pub(super) unsafe fn scores<A: Arithmetic, const ROWS: usize>(
             let panel = keys.add(key * depth);
             let target = tile.add(key);
             if key_count - key > lanes::<A>() {
-                store_rows::<A, ROWS, 2>(
-                    product::<A, ROWS, 2>(depth, A::QUERY_STRIDE, query, panel),
-                    target,
-                );
+                let sums = product::<A, ROWS, 2>(depth, A::QUERY_STRIDE, query, panel);
+                store_rows::<A, ROWS, 2>(&sums, target);
             } else {
-                store_rows::<A, ROWS, 1>(
-                    product::<A, ROWS, 1>(depth, A::QUERY_STRIDE, query, panel),
-                    target,
-                );
+                let sums = product::<A, ROWS, 1>(depth, A::QUERY_STRIDE, query, panel);
+                store_rows::<A, ROWS, 1>(&sums, target);
             }
         }
     }
@@ -77,14 +73,14 @@ pub(super) unsafe fn scores<A: Arithmetic, const ROWS: usize>(
 /// The instruction set of `A`; room in the tile.
 #[inline(always)]
 unsafe fn store_rows<A: Arithmetic, const ROWS: usize, const WIDTH: usize>(
-    sums: [[Vector<A>; WIDTH]; ROWS],
+    sums: &[[Vector<A>; WIDTH]; ROWS],
     target: *mut f32,
 ) {
-    for (row, sums) in sums.into_iter().enumerate() {
-        for (index, sum) in sums.into_iter().enumerate() {
+    for (row, sums) in sums.iter().enumerate() {
+        for (index, sum) in sums.iter().enumerate() {
             // SAFETY: the caller's promise.
             unsafe {
-                A::Simd::store(target.add(row * A::TILE_STRIDE + index * lanes::<A>()), sum);
+                A::Simd::store(target.add(row * A::TILE_STRIDE + index * lanes::<A>()), *sum);
             }
         }
     }
@@ -113,10 +109,10 @@ pub(super) unsafe fn accumulate<A: Arithmetic, const ROWS: usize>(
             let target = sums.add(column);
             if columns - column > lanes::<A>() {
                 let block = product::<A, ROWS, 2>(depth, A::TILE_STRIDE, probabilities, panel);
-                rescale_rows::<A, ROWS, 2>(block, factors, target, columns);
+                rescale_rows::<A, ROWS, 2>(&block, factors, target, columns);
             } else {
                 let block = product::<A, ROWS, 1>(depth, A::TILE_STRIDE, probabilities, panel);
-                rescale_rows::<A, ROWS, 1>(block, factors, target, columns);
+                rescale_rows::<A, ROWS, 1>(&block, factors, target, columns);
             }
         }
     }
@@ -126,19 +122,19 @@ pub(super) unsafe fn accumulate<A: Arithmetic, const ROWS: usize>(
 /// The instruction set of `A`; `WIDTH` vectors in each row of `target`.
 #[inline(always)]
 unsafe fn rescale_rows<A: Arithmetic, const ROWS: usize, const WIDTH: usize>(
-    block: [[Vector<A>; WIDTH]; ROWS],
+    block: &[[Vector<A>; WIDTH]; ROWS],
     factors: &[f32; STATE_ROWS],
     target: *mut f32,
     stride: usize,
 ) {
-    for (row, block) in block.into_iter().enumerate() {
+    for (row, block) in block.iter().enumerate() {
         // SAFETY: the caller's promise.
         unsafe {
             let factor = A::Simd::splat(factors[row]);
-            for (index, sum) in block.into_iter().enumerate() {
+            for (index, sum) in block.iter().enumerate() {
                 let target = target.add(row * stride + index * lanes::<A>());
                 let old = A::Simd::load(target);
-                A::Simd::store(target, A::Simd::multiply_add(old, factor, sum));
+                A::Simd::store(target, A::Simd::multiply_add(old, factor, *sum));
             }
         }
     }
