@@ -47,3 +47,16 @@ pub(super) fn with_rows_of(
     let shape = [leading, &[channels]].concat();
     copy(stream, &tensor.expanded(&shape)?, tensor.dtype())
 }
+
+/// The tensor in another shape of as many elements, copied where its strides don't allow a view.
+pub(super) fn reshaped(
+    stream: &Stream,
+    tensor: &Tensor,
+    shape: &[usize],
+) -> Result<Tensor, RuntimeError> {
+    if let Some(view) = tensor.reshaped(shape)? {
+        return Ok(view);
+    }
+    let copied = copy(stream, tensor, tensor.dtype())?;
+    Ok(copied.reshaped(shape)?.expect("a contiguous tensor takes any shape"))
+}

@@ -6,16 +6,19 @@
 
 mod activation;
 mod all_finite;
+mod attention;
 mod binary;
 mod channel_norm;
 mod check;
 mod clamp;
 mod concatenate;
+mod conv3d;
 mod copy;
 mod embedding;
 mod fill;
 mod gated_residual;
 mod layer_norm;
+mod linear;
 mod pad;
 mod rms_norm;
 mod rotary;
@@ -24,15 +27,18 @@ mod weighted_sum;
 
 pub use activation::{Activation, activation};
 pub use all_finite::all_finite;
+pub use attention::attention;
 pub use binary::{BinaryOperation, binary, binary_scalar};
 pub use channel_norm::{ChannelNormOptions, channel_norm};
 pub use clamp::clamp;
 pub use concatenate::concatenate;
+pub use conv3d::conv3d;
 pub use copy::copy;
 pub use embedding::embedding;
 pub use fill::fill;
 pub use gated_residual::gated_residual;
 pub use layer_norm::{LayerNormOptions, layer_norm};
+pub use linear::linear;
 pub use pad::pad;
 pub use rms_norm::{RmsNormOptions, rms_norm};
 pub use rotary::{rms_norm_rotary, rotary};

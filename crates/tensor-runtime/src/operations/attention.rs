@@ -1,0 +1,96 @@
+//! Scaled dot-product attention.
+
+use super::check;
+use super::copy::with_whole_rows;
+use crate::error::RuntimeError;
+use crate::stream::Stream;
+use crate::tensor::Tensor;
+use cpu_kernels::attention::{self, AttentionArguments, MAX_HEAD_SIZE};
+use cpu_kernels::{Cpu, DType, TensorMut, TensorRef};
+
+const NAME: &str = "attention";
+
+/// softmax(scale · query · keyᵀ + mask) · value over (B, S, H, D): query (B, Sq, H, D), key and
+/// value (B, Sk, H, D), all of one float type, D from 1 to 256 → (B, Sq, H, D).
+///
+/// `mask` is float32, repeats to (B, H, Sq, Sk) and is added to the scaled scores. Returns the
+/// log-sum-exp of each row too, float32 (B, Sq, H), where asked for. A row that the mask hides
+/// wholly, or that has no keys, is zeros, its log-sum-exp minus infinity. A row's bytes are the same
+/// whatever the number of rows, heads and threads. Refuses other shapes and element types, and a
+/// scale that isn't finite.
+pub fn attention(
+    stream: &Stream,
+    query: &Tensor,
+    key: &Tensor,
+    value: &Tensor,
+    mask: Option<&Tensor>,
+    scale: f64,
+    with_log_sum_exp: bool,
+) -> Result<(Tensor, Option<Tensor>), RuntimeError> {
+    check::is_float(NAME, "query", query)?;
+    let &[batch, queries, heads, size] = query.shape() else {
+        return Err(RuntimeError::shape(NAME, "query", "(B, S, H, D)", query.shape()));
+    };
+    if !(1..=MAX_HEAD_SIZE).contains(&size) {
+        let expected = format!("(B, S, H, D), D from 1 to {MAX_HEAD_SIZE}");
+        return Err(RuntimeError::shape(NAME, "query", expected, query.shape()));
+    }
+    let keys = key.shape().get(1).copied().unwrap_or_default();
+    let expected = [batch, keys, heads, size];
+    for (argument, tensor) in [("key", key), ("value", value)] {
+        check::has_dtype_of(NAME, argument, tensor, "query", query)?;
+        let reason = format!("(B, Sk, H, D) with query {:?}", query.shape());
+        check::has_shape(NAME, argument, tensor, &expected, &reason)?;
+    }
+    if !scale.is_finite() {
+        return Err(RuntimeError::argument(NAME, "scale", "a finite number", scale));
+    }
+    let mut inputs = vec![
+        with_whole_rows(stream, query)?,
+        with_whole_rows(stream, key)?,
+        with_whole_rows(stream, value)?,
+    ];
+    if let Some(mask) = mask {
+        let whole = [batch, heads, queries, keys];
+        check::has_dtype(NAME, "mask", mask, DType::Float32)?;
+        check::broadcasts_to(NAME, "mask", mask, "the scores (B, H, Sq, Sk)", &whole)?;
+        inputs.push(with_whole_rows(stream, mask)?.expanded(&whole)?);
+    }
+    let kernel = move |cpu: &Cpu<'_>, inputs: &[TensorRef<'_>], outputs: &[TensorMut<'_>]| {
+        run(cpu, inputs, outputs, scale as f32);
+        Ok(())
+    };
+    let output = (query.dtype(), query.shape().to_vec());
+    if with_log_sum_exp {
+        let log_sum_exp = (DType::Float32, vec![batch, queries, heads]);
+        let outputs = [output, log_sum_exp];
+        let [output, log_sum_exp] = stream.submit(NAME, inputs, outputs, kernel)?;
+        Ok((output, Some(log_sum_exp)))
+    } else {
+        let [output] = stream.submit(NAME, inputs, [output], kernel)?;
+        Ok((output, None))
+    }
+}
+
+fn run(cpu: &Cpu, inputs: &[TensorRef], outputs: &[TensorMut], scale: f32) {
+    let arguments = AttentionArguments {
+        query: inputs[0].clone(),
+        key: inputs[1].clone(),
+        value: inputs[2].clone(),
+        mask: inputs.get(3).cloned(),
+        scale,
+        output: handed_over(&outputs[0]),
+        log_sum_exp: outputs.get(1).map(handed_over),
+    };
+    attention::attention(cpu, &arguments);
+}
+
+/// The view again, for arguments that own theirs.
+fn handed_over<'a>(output: &'a TensorMut<'_>) -> TensorMut<'a> {
+    let data = match output.dtype.size() {
+        2 => output.as_mut_ptr::<u16>().cast(),
+        _ => output.as_mut_ptr::<f32>().cast(),
+    };
+    // SAFETY: the same memory and layout; nothing touches the first view while this one lives.
+    unsafe { TensorMut::new(data, output.dtype, output.shape()) }
+}
