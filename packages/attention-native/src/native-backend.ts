@@ -14,6 +14,7 @@ const largestHeadDim = 256;
 export class NativeAttentionBackend implements AttentionBackend {
   readonly specificationVersion = 1;
   readonly name = "native";
+  readonly rowInvariant = true;
 
   refusals(request: AttentionRequest): readonly AttentionRefusal[] {
     const refusals: AttentionRefusal[] = [];

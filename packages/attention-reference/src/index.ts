@@ -1,1 +1,1 @@
-export {};
+export { ReferenceAttentionBackend } from "./reference-backend.ts";

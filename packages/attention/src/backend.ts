@@ -44,13 +44,19 @@ export interface AttentionResult {
 /**
  * Scaled dot-product attention by one implementation.
  *
- * Contract, checked by the conformance suite: softmax in float32 or better; a row that the mask
- * hides wholly gives zeros and a log-sum-exp of −∞; NaN stays in its row.
+ * Contract, checked by the conformance suite: softmax in float32 or better, relative to
+ * the greatest score; a row that the mask hides wholly gives zeros and a log-sum-exp of −∞; NaN in a
+ * query, or a score of +∞, makes its row NaN and no other; inputs are left as they were.
  */
 export interface AttentionBackend {
   readonly specificationVersion: 1;
   /** The name it is chosen by. */
   readonly name: string;
+  /**
+   * Whether a row has the same bytes whatever the other rows, heads and batches it is computed with,
+   * and whatever the number of threads. Splitting a model over ranks changes no pixel only then.
+   */
+  readonly rowInvariant?: boolean;
   /** Every reason why `request` can't be served; empty where it can. Costs nothing. */
   refusals(request: AttentionRequest): readonly AttentionRefusal[];
   /** Computes one attention. The caller owns what is returned, and still owns what it passed. */

@@ -1,4 +1,5 @@
 import type { AttentionRefusal } from "./backend.ts";
+import { nearestName } from "./nearest-name.ts";
 
 /** A backend name that is not registered. */
 export class UnknownBackendError extends Error {
@@ -6,12 +7,17 @@ export class UnknownBackendError extends Error {
   readonly code = "unknownAttentionBackend";
   readonly backend: string;
   readonly known: readonly string[];
+  /** The registered name that was most likely meant. */
+  readonly nearest: string | undefined;
 
   constructor(backend: string, known: readonly string[]) {
     const names = known.length > 0 ? known.join(", ") : "none";
-    super(`there is no attention backend "${backend}"; registered: ${names}`);
+    const nearest = nearestName(backend, known);
+    const question = nearest === undefined ? "" : `; did you mean "${nearest}"?`;
+    super(`there is no attention backend "${backend}"; registered: ${names}${question}`);
     this.backend = backend;
     this.known = known;
+    this.nearest = nearest;
   }
 }
 

@@ -7,4 +7,5 @@ export type {
 } from "./backend.ts";
 export { AttentionDispatcher } from "./dispatcher.ts";
 export { DuplicateBackendError, UnknownBackendError, UnsupportedAttentionError } from "./errors.ts";
+export { nearestName } from "./nearest-name.ts";
 export { AttentionRegistry } from "./registry.ts";

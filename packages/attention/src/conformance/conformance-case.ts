@@ -1,0 +1,28 @@
+import type { AttentionBackend, AttentionRequest } from "../backend.ts";
+
+/** One thing that the suite checks of a backend. */
+export interface ConformanceCase {
+  /** Cases about the same part of the contract. */
+  readonly family: string;
+  /** The case as text; as a filter it picks this case alone. */
+  readonly name: string;
+  /** What it asks for: a backend that refuses is not tried. */
+  readonly request: AttentionRequest;
+  /** It checks {@link AttentionBackend.rowInvariant}: a backend that doesn't declare it is not tried. */
+  readonly needsRowInvariance: boolean;
+  /** @throws {ConformanceFailure} where the backend breaks its contract; what the backend throws passes. */
+  run(backend: AttentionBackend): Promise<void>;
+}
+
+/** Why a backend is not tried in a case by its own declaration, or undefined where it is. */
+export function declaredUnsupported(
+  { request, needsRowInvariance }: Pick<ConformanceCase, "request" | "needsRowInvariance">,
+  backend: AttentionBackend,
+): string | undefined {
+  const refusals = backend.refusals(request);
+  if (refusals.length > 0) {
+    const told = refusals.map(({ property, found, supported }) => `${property} ${found} (has ${supported})`);
+    return told.join(", ");
+  }
+  return needsRowInvariance && !backend.rowInvariant ? "rowInvariant is not declared" : undefined;
+}

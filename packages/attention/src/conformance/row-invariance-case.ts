@@ -1,0 +1,139 @@
+import { scope, setThreads, type Tensor, threads } from "@wan-ts/tensor";
+import type { AttentionBackend, AttentionCall, AttentionResult } from "../backend.ts";
+import { type AttentionSetup, nameOf, requestOf } from "./attention-setup.ts";
+import { type BuiltInputs, buildInputs, disposeInputs } from "./build-inputs.ts";
+import type { ConformanceCase } from "./conformance-case.ts";
+import { ConformanceFailure } from "./conformance-failure.ts";
+import { expectNoLeak } from "./expect-no-leak.ts";
+
+const family = "rowInvariance";
+
+/** A part of an attention: a range of batches, queries and heads. */
+export interface Part {
+  readonly batch: readonly [number, number];
+  readonly queries: readonly [number, number];
+  readonly heads: readonly [number, number];
+}
+
+/** A case that computes a part of an attention alone and among the rest: the bytes must be the same. */
+export function rowInvarianceCase(setup: AttentionSetup, part: Part): ConformanceCase {
+  const ranges = Object.entries(part).map(([key, [start, end]]) => `${key}=${start}:${end}`);
+  const name = `${nameOf(family, setup)} part(${ranges.join(", ")})`;
+  return {
+    family,
+    name,
+    request: requestOf(setup),
+    needsRowInvariance: true,
+    run: (backend) =>
+      expectNoLeak(name, () =>
+        withInputs(name, setup, ({ call }) =>
+          expectSame(name, "the part alone", [
+            () => scope(() => partOf(backend.attend(call), part)),
+            () => scope(() => backend.attend(partOfCall(call, part))),
+          ]),
+        ),
+      ),
+  };
+}
+
+/** A case that computes the same attention with several numbers of threads: the bytes must be the same. */
+export function threadInvarianceCase(setup: AttentionSetup): ConformanceCase {
+  const name = `${nameOf(family, setup)} threads(1, 2, 3)`;
+  return {
+    family,
+    name,
+    request: requestOf(setup),
+    needsRowInvariance: true,
+    run: (backend) =>
+      expectNoLeak(name, () =>
+        withInputs(name, setup, ({ call }) => expectSameByThreads(name, backend, call)),
+      ),
+  };
+}
+
+async function expectSameByThreads(
+  name: string,
+  backend: AttentionBackend,
+  call: AttentionCall,
+): Promise<void> {
+  const before = threads();
+  const withThreads = (count: number) => () => {
+    setThreads(count);
+    return backend.attend(call);
+  };
+  try {
+    await expectSame(name, "the result of other threads", [withThreads(1), withThreads(2), withThreads(3)]);
+  } finally {
+    setThreads(before);
+  }
+}
+
+async function withInputs(
+  name: string,
+  setup: AttentionSetup,
+  body: (inputs: BuiltInputs) => Promise<void>,
+): Promise<void> {
+  const inputs = buildInputs(name, setup);
+  try {
+    await body(inputs);
+  } finally {
+    disposeInputs(inputs);
+  }
+}
+
+async function expectSame(
+  name: string,
+  what: string,
+  runs: readonly (() => AttentionResult)[],
+): Promise<void> {
+  let first: Uint8Array[] | undefined;
+  for (const run of runs) {
+    const bytes = await readAndDispose(run());
+    first ??= bytes;
+    for (const [index, part] of bytes.entries()) {
+      const other = first[index] as Uint8Array;
+      const at = part.findIndex((byte, position) => byte !== other[position]);
+      if (at < 0 && part.length === other.length) continue;
+      throw new ConformanceFailure(name, {
+        what: `${index === 0 ? "output" : "logSumExp"} of ${what}`,
+        expected: "the same bytes",
+        found: `different from byte ${at} of ${part.length} on`,
+      });
+    }
+  }
+}
+
+async function readAndDispose({ output, logSumExp }: AttentionResult): Promise<Uint8Array[]> {
+  try {
+    const tensors = logSumExp ? [output, logSumExp] : [output];
+    return await Promise.all(tensors.map((tensor) => tensor.rawBytes()));
+  } finally {
+    output.dispose();
+    logSumExp?.dispose();
+  }
+}
+
+function partOf({ output, logSumExp }: AttentionResult, part: Part): AttentionResult {
+  const cut = (tensor: Tensor): Tensor =>
+    tensor
+      .slice(0, ...part.batch)
+      .slice(1, ...part.queries)
+      .slice(2, ...part.heads);
+  return { output: cut(output), ...(logSumExp && { logSumExp: cut(logSumExp) }) };
+}
+
+function partOfCall(call: AttentionCall, part: Part): AttentionCall {
+  const keysOf = (tensor: Tensor): Tensor => tensor.slice(0, ...part.batch).slice(2, ...part.heads);
+  const { query, mask } = call;
+  const whole = mask?.expand([query.size(0), query.size(2), query.size(1), call.key.size(1)]);
+  return {
+    ...call,
+    query: keysOf(query).slice(1, ...part.queries),
+    key: keysOf(call.key),
+    value: keysOf(call.value),
+    mask: whole
+      ?.slice(0, ...part.batch)
+      .slice(1, ...part.heads)
+      .slice(2, ...part.queries),
+  };
+}
