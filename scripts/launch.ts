@@ -26,7 +26,10 @@ function fail(message: string, status: number): never {
 /** Runs a step quietly; its output is shown only where it fails. */
 async function prepare(what: string, line: readonly string[]): Promise<void> {
   const child = Bun.spawn([...line], { cwd: root, env: environment, stdout: "pipe", stderr: "pipe" });
-  const notice = setTimeout(() => process.stderr.write(`${what} (the first time takes a few minutes)…\n`), 1500);
+  const notice = setTimeout(
+    () => process.stderr.write(`${what} (the first time takes a few minutes)…\n`),
+    1500,
+  );
   const [output, errors, status] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),

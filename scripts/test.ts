@@ -67,13 +67,16 @@ if (filters.length === 0) {
   if (rust.status !== 0 && counts.failed === 0) broken = true;
 }
 
-const workspaces = [...new Bun.Glob("{packages,apps}/*/package.json").scanSync(root), "test/package.json"].map(
-  (file) => ({
-    folder: join(root, dirname(file)),
-    name: (JSON.parse(readFileSync(join(root, file), "utf8")) as { name: string }).name,
-  }),
+const workspaces = [
+  ...new Bun.Glob("{packages,apps}/*/package.json").scanSync(root),
+  "test/package.json",
+].map((file) => ({
+  folder: join(root, dirname(file)),
+  name: (JSON.parse(readFileSync(join(root, file), "utf8")) as { name: string }).name,
+}));
+const chosen = workspaces.filter(
+  ({ name }) => filters.length === 0 || filters.some((filter) => name.endsWith(`/${filter}`)),
 );
-const chosen = workspaces.filter(({ name }) => filters.length === 0 || filters.some((filter) => name.endsWith(`/${filter}`)));
 if (chosen.length === 0) {
   process.stderr.write(`no package is named ${filters.join(", ")}\n`);
   process.exit(2);

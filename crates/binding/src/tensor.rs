@@ -143,10 +143,7 @@ impl NativeTensor {
     /// The bytes in row-major order; blocks the JavaScript thread until they are computed.
     #[napi(catch_unwind)]
     pub fn read_blocking(&self) -> Result<Uint8Array> {
-        cpu()
-            .read_blocking(self.get()?.clone())
-            .map(Uint8Array::from)
-            .map_err(error::from_runtime)
+        cpu().read_blocking(self.get()?.clone()).map(Uint8Array::from).map_err(error::from_runtime)
     }
 
     /// Lets go of the storage. A second call does nothing.

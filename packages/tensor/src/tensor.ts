@@ -52,8 +52,9 @@ export class Tensor implements Disposable {
       );
     }
     const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-    const tensor = Tensor.fromBytes(bytes, shape, held);
-    return narrows ? tensor.to(wanted) : tensor;
+    if (!narrows) return Tensor.fromBytes(bytes, shape, held);
+    using wide = Tensor.fromBytes(bytes, shape, held);
+    return wide.to(wanted);
   }
 
   /** A tensor that holds a copy of `bytes`: elements of `dtype`, row-major, little-endian. */

@@ -1,0 +1,226 @@
+/** One flag of the command line: its place in the config and how its text is read. */
+export interface Flag {
+  /** As typed, such as `--guidance-scale`. */
+  readonly name: string;
+  /** What stands for the value in help; absent for a switch. */
+  readonly value?: string;
+  /** The config key, as a path. */
+  readonly path: readonly [string, ...string[]];
+  readonly reads: "text" | "number" | "switch";
+  readonly help: string;
+  /** Known, but this version doesn't have what it asks for. */
+  readonly unavailable?: true;
+}
+
+/** The flags of `generate`, in the order of help. */
+export const flags: readonly Flag[] = [
+  {
+    name: "--model",
+    value: "DIR_OR_ID",
+    path: ["model"],
+    reads: "text",
+    help: "checkpoint in diffusers layout: a directory or a hub id (default: the embedded wan-tiny)",
+  },
+  { name: "--image", value: "FILE", path: ["image"], reads: "text", help: "first frame: PNG, JPEG or WebP" },
+  {
+    name: "--last-image",
+    value: "FILE",
+    path: ["lastImage"],
+    reads: "text",
+    help: "last frame",
+    unavailable: true,
+  },
+  { name: "--prompt", value: "TEXT", path: ["prompt"], reads: "text", help: "what to show" },
+  {
+    name: "--negative-prompt",
+    value: "TEXT",
+    path: ["negativePrompt"],
+    reads: "text",
+    help: 'what not to show (default: "")',
+  },
+  {
+    name: "--height",
+    value: "N",
+    path: ["height"],
+    reads: "number",
+    help: "pixels, a multiple of 16 (default: from the image's aspect and the model)",
+  },
+  { name: "--width", value: "N", path: ["width"], reads: "number", help: "pixels, a multiple of 16" },
+  {
+    name: "--frames",
+    value: "N",
+    path: ["frames"],
+    reads: "number",
+    help: "how many, 4k + 1 (default: from the model)",
+  },
+  {
+    name: "--fps",
+    value: "N",
+    path: ["fps"],
+    reads: "number",
+    help: "frames a second (default: from the model)",
+  },
+  { name: "--steps", value: "N", path: ["steps"], reads: "number", help: "denoising steps (default: 16)" },
+  {
+    name: "--guidance-scale",
+    value: "X",
+    path: ["guidanceScale"],
+    reads: "number",
+    help: "how far to follow the prompt; 1 or less: no guidance (default: 5)",
+  },
+  {
+    name: "--guidance-scale-2",
+    value: "X",
+    path: ["guidanceScale2"],
+    reads: "number",
+    help: "the same for the low-noise expert",
+    unavailable: true,
+  },
+  {
+    name: "--seed",
+    value: "N",
+    path: ["seed"],
+    reads: "number",
+    help: "of the random numbers (default: 42)",
+  },
+  {
+    name: "--scheduler",
+    value: "NAME",
+    path: ["scheduler"],
+    reads: "text",
+    help: "unipc or euler (default: the checkpoint's)",
+  },
+  {
+    name: "--flow-shift",
+    value: "X",
+    path: ["flowShift"],
+    reads: "number",
+    help: "shift of the noise levels (default: the checkpoint's)",
+  },
+  {
+    name: "--dtype",
+    value: "NAME",
+    path: ["dtype"],
+    reads: "text",
+    help: "float32, bfloat16 or float16, of transformer and text encoder (default: what the device is best at)",
+  },
+  { name: "--device", value: "NAME", path: ["device"], reads: "text", help: "cpu (default: cpu)" },
+  {
+    name: "--threads",
+    value: "N",
+    path: ["threads"],
+    reads: "number",
+    help: "CPU threads (default: the cores at hand)",
+  },
+  {
+    name: "--attention",
+    value: "NAME",
+    path: ["attention", "backend"],
+    reads: "text",
+    help: "attention backend: native or reference (default: the best for the device)",
+  },
+  {
+    name: "--nproc",
+    value: "N",
+    path: ["parallel", "nproc"],
+    reads: "number",
+    help: "ranks to start on this machine",
+    unavailable: true,
+  },
+  {
+    name: "--ulysses",
+    value: "N",
+    path: ["parallel", "ulysses"],
+    reads: "number",
+    help: "ranks that share heads",
+    unavailable: true,
+  },
+  {
+    name: "--ring",
+    value: "N",
+    path: ["parallel", "ring"],
+    reads: "number",
+    help: "ranks that pass keys and values round",
+    unavailable: true,
+  },
+  {
+    name: "--cfg-parallel",
+    path: ["parallel", "cfg"],
+    reads: "switch",
+    help: "conditional and unconditional passes on different ranks",
+    unavailable: true,
+  },
+  {
+    name: "--quantization",
+    value: "NAME",
+    path: ["quantization"],
+    reads: "text",
+    help: "nf4, int8 or fp8, on load",
+    unavailable: true,
+  },
+  { name: "--vae-tiling", path: ["vaeTiling"], reads: "switch", help: "decode in tiles", unavailable: true },
+  {
+    name: "--cpu-offload",
+    path: ["cpuOffload"],
+    reads: "switch",
+    help: "keep only the part at work in memory",
+    unavailable: true,
+  },
+  {
+    name: "--parallel-text-encoder",
+    path: ["parallelTextEncoder"],
+    reads: "switch",
+    help: "split the text encoder over ranks",
+    unavailable: true,
+  },
+  { name: "--cache", value: "NAME", path: ["cache"], reads: "text", help: "step cache", unavailable: true },
+  {
+    name: "--output",
+    value: "FILE",
+    path: ["output", "file"],
+    reads: "text",
+    help: ".mp4, .gif, .png (first frame) or a directory of frames (default: out.mp4)",
+  },
+  {
+    name: "--save-latents",
+    value: "FILE",
+    path: ["output", "saveLatents"],
+    reads: "text",
+    help: "final latents, safetensors",
+  },
+  {
+    name: "--save-frames",
+    value: "FILE",
+    path: ["output", "saveFrames"],
+    reads: "text",
+    help: "decoded frames in [0, 1], safetensors",
+  },
+  {
+    name: "--trace",
+    value: "FILE",
+    path: ["output", "trace"],
+    reads: "text",
+    help: "Chrome trace of operations",
+    unavailable: true,
+  },
+  {
+    name: "--log-ranks",
+    path: ["output", "logRanks"],
+    reads: "switch",
+    help: "show other ranks' lines",
+    unavailable: true,
+  },
+  { name: "--quiet", path: ["output", "quiet"], reads: "switch", help: "no progress" },
+  {
+    name: "--json",
+    path: ["output", "json"],
+    reads: "switch",
+    help: "one JSON object on the last line of standard output",
+  },
+];
+
+/** The flag that sets a config key, if there is one. */
+export function flagOf(path: readonly PropertyKey[]): Flag | undefined {
+  const key = path.join(".");
+  return flags.find((flag) => flag.path.join(".") === key);
+}

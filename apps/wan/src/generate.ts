@@ -1,0 +1,226 @@
+import { extname, resolve } from "node:path";
+import { writeSafetensors } from "@wan-ts/hub";
+import {
+  checkOutputPath,
+  exportPng,
+  exportPngs,
+  exportToGif,
+  exportToVideo,
+  fitSize,
+  loadImage,
+  type RgbImage,
+} from "@wan-ts/media";
+import { type DType, Generator, instructionSet, memory, setThreads } from "@wan-ts/tensor";
+import {
+  defaultAttentionRegistry,
+  type Frames,
+  type GenerateOptions,
+  openCheckpoint,
+  type StageEvent,
+  type WanCheckpoint,
+  WanImageToVideoPipeline,
+  WanTextToVideoPipeline,
+} from "@wan-ts/wan";
+import { mergeConfigs } from "./config/merge.ts";
+import { readConfig } from "./config/read.ts";
+import type { Config } from "./config/schema.ts";
+import { embeddedModel, readDefaults } from "./embedded-model.ts";
+import { InputError } from "./input-error.ts";
+import { formatSeconds, Progress } from "./progress.ts";
+
+/** The largest area that a size taken from an image's aspect has: 480p, as Wan's examples use. */
+const defaultArea = 480 * 832;
+
+/** Makes a video as flags, config file and the checkpoint's defaults say. */
+export async function generate(
+  configFile: string | undefined,
+  flags: Config,
+  signal: AbortSignal,
+): Promise<void> {
+  const started = performance.now();
+  const said = mergeConfigs(await readConfig(configFile), flags);
+  const model = said.model ?? embeddedModel;
+  const registry = defaultAttentionRegistry();
+  if (said.attention?.backend !== undefined) registry.get(said.attention.backend);
+  const checkpoint = await openCheckpoint(model, {
+    ...(said.scheduler === undefined ? {} : { scheduler: said.scheduler }),
+    ...(said.flowShift === undefined ? {} : { flowShift: said.flowShift }),
+  });
+  const config = mergeConfigs(await readDefaults(checkpoint.path), said);
+  const outputs = await checkOutputs(config);
+  const image = await readImage(config, checkpoint);
+  const options = generateOptions(config, checkpoint, image);
+  if (config.threads !== undefined) setThreads(config.threads);
+
+  const progress = new Progress(process.stderr, config.output?.quiet ?? false);
+  const stages: StageEvent[] = [];
+  const loadStarted = performance.now();
+  const load = {
+    dtype: config.dtype ?? fastestDType(),
+    attention: registry,
+    ...(config.attention?.backend === undefined ? {} : { attentionBackend: config.attention.backend }),
+  };
+  const run: GenerateOptions = {
+    ...options,
+    signal,
+    onStageStart: (stage) => progress.stageStarted(stage),
+    onStageEnd: (event) => {
+      stages.push(event);
+    },
+    callbackOnStepEnd: (event) => progress.step(event),
+  };
+  const pipeline =
+    checkpoint.task === "imageToVideo"
+      ? await WanImageToVideoPipeline.fromCheckpoint(checkpoint, load)
+      : await WanTextToVideoPipeline.fromCheckpoint(checkpoint, load);
+  using _pipeline = pipeline;
+  const loadSeconds = (performance.now() - loadStarted) / 1000;
+  using result =
+    pipeline instanceof WanImageToVideoPipeline
+      ? await pipeline.generate({ ...run, image: image as RgbImage })
+      : await pipeline.generate(run);
+
+  const writeStarted = performance.now();
+  await writeOutputs(outputs, result.frames, config, async (file) => {
+    await writeSafetensors(file, { latents: result.latents });
+  });
+  progress.finish();
+  const seconds = (performance.now() - started) / 1000;
+  progress.line(
+    `${outputs.file}: ${result.frames.numFrames} frames of ${result.frames.width}×${result.frames.height}, ${formatSeconds(seconds)}`,
+  );
+  if (config.output?.json) {
+    const report = {
+      output: resolve(outputs.file),
+      frames: result.frames.numFrames,
+      height: result.frames.height,
+      width: result.frames.width,
+      seconds: {
+        total: seconds,
+        load: loadSeconds,
+        ...Object.fromEntries(stages.map((event) => [event.stage, event.seconds])),
+        write: (performance.now() - writeStarted) / 1000,
+      },
+      peakTensorBytes: Object.fromEntries(stages.map((event) => [event.stage, event.peakBytes])),
+      ranks: [
+        {
+          rank: 0,
+          peakResidentBytes: process.resourceUsage().maxRSS * 1024,
+          liveTensorBytes: memory().liveBytes,
+        },
+      ],
+      collectives: {},
+      attention: pipeline.transformer.attentionBackend,
+      dtype: pipeline.transformer.dtype,
+    };
+    process.stdout.write(`${JSON.stringify(report)}\n`);
+  }
+}
+
+interface Outputs {
+  readonly file: string;
+  readonly saveLatents: string | undefined;
+  readonly saveFrames: string | undefined;
+}
+
+async function checkOutputs(config: Config): Promise<Outputs> {
+  const file = config.output?.file ?? "out.mp4";
+  await checkOutputPath(file, [".mp4", ".gif", ".png", ""]);
+  const { saveLatents, saveFrames } = config.output ?? {};
+  for (const extra of [saveLatents, saveFrames]) {
+    if (extra !== undefined) await checkOutputPath(extra, [".safetensors"]);
+  }
+  return { file, saveLatents, saveFrames };
+}
+
+async function readImage(config: Config, checkpoint: WanCheckpoint): Promise<RgbImage | undefined> {
+  if (checkpoint.task === "textToVideo") {
+    if (config.image !== undefined)
+      throw new InputError(`--image: ${checkpoint.path} makes videos from text alone and takes no image`);
+    return undefined;
+  }
+  if (config.image === undefined)
+    throw new InputError(`--image is needed: ${checkpoint.path} makes videos from an image and a prompt`);
+  return loadImage(config.image);
+}
+
+function generateOptions(
+  config: Config,
+  checkpoint: WanCheckpoint,
+  image: RgbImage | undefined,
+): GenerateOptions {
+  if (config.prompt === undefined)
+    throw new InputError("--prompt is needed: there is none in the config or beside the checkpoint");
+  const { height, width } = sizeOf(config, checkpoint, image);
+  const numFrames = config.frames ?? 81;
+  requireMultiple("--height", height, checkpoint.sizeMultiple[0]);
+  requireMultiple("--width", width, checkpoint.sizeMultiple[1]);
+  const factor = checkpoint.vae.scaleFactorTemporal;
+  if ((numFrames - 1) % factor !== 0) {
+    const below = Math.floor((numFrames - 1) / factor) * factor + 1;
+    throw new InputError(
+      `--frames must be ${factor}k + 1, such as ${below} or ${below + factor}, but is ${numFrames}`,
+    );
+  }
+  return {
+    prompt: config.prompt,
+    negativePrompt: config.negativePrompt ?? "",
+    height,
+    width,
+    numFrames,
+    numInferenceSteps: config.steps ?? 16,
+    guidanceScale: config.guidanceScale ?? 5,
+    generator: new Generator(config.seed ?? 42),
+  };
+}
+
+function sizeOf(
+  config: Config,
+  checkpoint: WanCheckpoint,
+  image: RgbImage | undefined,
+): { height: number; width: number } {
+  const { height, width } = config;
+  if (height !== undefined && width !== undefined) return { height, width };
+  const multiple = Math.max(...checkpoint.sizeMultiple);
+  const aspect = image ? image.height / image.width : 480 / 832;
+  const near = (value: number): number => Math.max(multiple, Math.round(value / multiple) * multiple);
+  if (height !== undefined) return { height, width: near(height / aspect) };
+  if (width !== undefined) return { height: near(width * aspect), width };
+  return image ? fitSize(image, defaultArea, multiple) : { height: 480, width: 832 };
+}
+
+function requireMultiple(flag: string, value: number, multiple: number): void {
+  if (value % multiple === 0) return;
+  const below = Math.floor(value / multiple) * multiple;
+  const near = below > 0 ? `${below} or ${below + multiple}` : `${multiple}`;
+  throw new InputError(`${flag} must be a multiple of ${multiple}, such as ${near}, but is ${value}`);
+}
+
+/** bfloat16 where the processor multiplies it, else float32. */
+function fastestDType(): DType {
+  return instructionSet() === "avx512bf16" ? "bfloat16" : "float32";
+}
+
+async function writeOutputs(
+  outputs: Outputs,
+  frames: Frames,
+  config: Config,
+  saveLatents: (file: string) => Promise<void>,
+): Promise<void> {
+  if (outputs.saveLatents !== undefined) await saveLatents(outputs.saveLatents);
+  if (outputs.saveFrames !== undefined && frames.data instanceof Float32Array) {
+    const shape = [frames.numFrames, frames.height, frames.width, 3];
+    await writeSafetensors(outputs.saveFrames, { frames: { data: frames.data, shape } });
+  }
+  const fps = config.fps ?? 16;
+  switch (extname(outputs.file).toLowerCase()) {
+    case ".mp4":
+      return exportToVideo(frames, outputs.file, { fps });
+    case ".gif":
+      return exportToGif(frames, outputs.file, { fps });
+    case ".png":
+      return exportPng(frames, 0, outputs.file);
+    default:
+      return exportPngs(frames, outputs.file);
+  }
+}

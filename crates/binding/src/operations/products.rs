@@ -1,0 +1,65 @@
+//! Products, convolutions and attention.
+
+use super::*;
+
+/// A linear layer.
+#[napi(catch_unwind)]
+pub fn linear(
+    input: &NativeTensor,
+    weight: &NativeTensor,
+    bias: Option<&NativeTensor>,
+    activation: String,
+) -> Result<NativeTensor> {
+    handle(operations::linear(
+        cpu(),
+        input.get()?,
+        weight.get()?,
+        optional(bias)?.as_ref(),
+        to_activation("linear", &activation)?,
+    ))
+}
+
+/// A convolution over time, height and width of channels-last video.
+#[napi(catch_unwind)]
+pub fn conv3d(
+    input: &NativeTensor,
+    weight: &NativeTensor,
+    bias: Option<&NativeTensor>,
+    stride: Vec<f64>,
+    padding: Vec<Vec<f64>>,
+) -> Result<NativeTensor> {
+    let padding = pairs("conv3d", "padding", &padding)?.try_into().map_err(|pairs| {
+        error::argument("conv3d", "padding", "three pairs", format!("{pairs:?}"))
+    })?;
+    handle(operations::conv3d(
+        cpu(),
+        input.get()?,
+        weight.get()?,
+        optional(bias)?.as_ref(),
+        three("conv3d", "stride", &stride)?,
+        padding,
+    ))
+}
+
+/// Attention over (B, S, H, D); returns the output and, where asked for, the log-sum-exp.
+#[napi(catch_unwind)]
+pub fn attention(
+    query: &NativeTensor,
+    key: &NativeTensor,
+    value: &NativeTensor,
+    mask: Option<&NativeTensor>,
+    scale: f64,
+    with_log_sum_exp: bool,
+) -> Result<Vec<NativeTensor>> {
+    let (output, log_sum_exp) = operations::attention(
+        cpu(),
+        query.get()?,
+        key.get()?,
+        value.get()?,
+        optional(mask)?.as_ref(),
+        scale,
+        with_log_sum_exp,
+    )
+    .map_err(from_runtime)?;
+    Ok(std::iter::once(output).chain(log_sum_exp).map(NativeTensor::from).collect())
+}

@@ -1,0 +1,11 @@
+import { AttentionRegistry } from "@wan-ts/attention";
+import { NativeAttentionBackend } from "@wan-ts/attention-native";
+import { ReferenceAttentionBackend } from "@wan-ts/attention-reference";
+
+/**
+ * A new registry of the backends that come with wan-ts, best first. Register your own on it and
+ * pass it to `fromPretrained`.
+ */
+export function defaultAttentionRegistry(): AttentionRegistry {
+  return new AttentionRegistry([new NativeAttentionBackend(), new ReferenceAttentionBackend()]);
+}
