@@ -20,7 +20,7 @@ pub fn linear(
 }
 
 /// A convolution over time, height and width of channels-last video.
-#[napi(catch_unwind)]
+#[napi(js_name = "conv3d", catch_unwind)]
 pub fn conv3d(
     input: &NativeTensor,
     weight: &NativeTensor,
