@@ -7,7 +7,7 @@ use crate::error::{Problem, WeightErrorCode};
 use crate::file::TensorEntry;
 use crate::foreign;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 /// The longest header that is read: the format's own limit.
@@ -215,12 +215,14 @@ impl<'de> Visitor<'de> for HeaderSeed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawHeader, A::Error> {
-        let mut tensors = HashMap::new();
+        // In the order of the header, so that of several problems the first is told.
+        let mut tensors = Vec::new();
+        let mut names = HashSet::new();
         let mut metadata = None;
         while let Some(name) = map.next_key::<String>()? {
             let is_metadata = name == METADATA_KEY;
             self.place.tensor = Some(name.clone());
-            let seen = if is_metadata { metadata.is_some() } else { tensors.contains_key(&name) };
+            let seen = if is_metadata { metadata.is_some() } else { !names.insert(name.clone()) };
             if seen {
                 self.place.duplicate = true;
                 return Err(A::Error::custom(format_args!("{name:?} twice")));
@@ -228,11 +230,10 @@ impl<'de> Visitor<'de> for HeaderSeed<'_> {
             if is_metadata {
                 metadata = Some(map.next_value_seed(MetadataSeed { place: &mut *self.place })?);
             } else {
-                tensors.insert(name, map.next_value_seed(TensorSeed)?);
+                tensors.push((name, map.next_value_seed(TensorSeed)?));
             }
             self.place.tensor = None;
         }
-        let tensors = tensors.into_iter().collect();
         Ok(RawHeader { tensors, metadata: metadata.unwrap_or_default() })
     }
 }

@@ -1,6 +1,5 @@
 use super::*;
 use serde_json::Value;
-use std::collections::HashSet;
 
 /// A file of `json` and `data` zero bytes.
 fn file(json: &str, data: usize) -> Vec<u8> {
@@ -140,6 +139,14 @@ fn unknown_dtypes_are_refused() {
     assert_eq!(problem.code, WeightErrorCode::UnknownDType);
     assert_eq!((problem.tensor.as_deref(), problem.found.as_str()), (Some("a"), "\"F128\""));
     assert!(problem.expected.starts_with("a dtype of F32, F16, BF16, I32, I64, U8, F64"));
+}
+
+#[test]
+fn of_several_problems_the_first_is_told() {
+    let wrong: Vec<String> =
+        (0..20).map(|number| format!(r#""t{number}":{}"#, entry("F128", "[1]", 0, 1))).collect();
+    let problem = refusal(&format!("{{{}}}", wrong.join(",")), 1);
+    assert_eq!(problem.tensor.as_deref(), Some("t0"));
 }
 
 #[test]
