@@ -1,0 +1,4 @@
+import { describeConformance } from "@wan-ts/attention/conformance/bun-test";
+import { NativeAttentionBackend } from "./native-backend.ts";
+
+describeConformance(new NativeAttentionBackend());

@@ -1,0 +1,52 @@
+import { Module } from "@wan-ts/nn";
+import { Tensor, upsampleNearest } from "@wan-ts/tensor";
+import { CausalConv3d, type ChunkInput } from "./causal-conv3d.ts";
+import type { FeatureCache } from "./feature-cache.ts";
+import { SpatialConv } from "./spatial-conv.ts";
+
+/**
+ * Doubles height and width, halves the channels and, where `temporal`, doubles the number of frames;
+ * diffusers' `WanResample` of mode `upsample2d` or `upsample3d`.
+ */
+export class Upsample extends Module<ChunkInput, Tensor> {
+  readonly spatial: SpatialConv;
+  readonly timeConv: CausalConv3d | undefined;
+
+  constructor(channels: number, temporal: boolean) {
+    super();
+    // Second in the checkpoint's sequence: the upsampling comes first, without parameters.
+    this.spatial = this.child(
+      "resample.1",
+      new SpatialConv(channels, Math.floor(channels / 2), { kernel: 3, stride: 1, padding: [1, 1] }),
+    );
+    this.timeConv = temporal
+      ? this.child("time_conv", new CausalConv3d(channels, 2 * channels, [3, 1, 1]))
+      : undefined;
+  }
+
+  /**
+   * (B, T, H, W, C) → (B, T′, 2·H, 2·W, C/2). T′ is T; where `temporal` it is 2·T, but the first chunk,
+   * of one frame, stays one.
+   */
+  protected override forward({ input, cache }: ChunkInput): Tensor {
+    const frames = this.timeConv ? doubleFrames(this.timeConv, input, cache) : input;
+    return this.spatial.call({ input: upsampleNearest(frames, 2) });
+  }
+}
+
+/** (B, T, H, W, C) → (B, 2·T, H, W, C) by a convolution that makes two frames of each. */
+function doubleFrames(timeConv: CausalConv3d, input: Tensor, cache: FeatureCache): Tensor {
+  const [batch, frames, height, width, channels] = input.shape as [number, number, number, number, number];
+  if (!cache.recall(timeConv)) {
+    // The first latent frame is one frame of the video. It isn't doubled, and the convolution begins
+    // with the second, as though nothing had been before it.
+    const nothing = Tensor.zeros([batch, timeConv.pastFrames, height, width, channels], input.dtype);
+    cache.remember(timeConv, nothing);
+    return input;
+  }
+  return timeConv
+    .call({ input, cache }) // (B, T, H, W, 2·C)
+    .reshape([batch, frames, height, width, 2, channels])
+    .permute([0, 1, 4, 2, 3, 5]) // (B, T, 2, H, W, C)
+    .reshape([batch, 2 * frames, height, width, channels]);
+}
