@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { type DType, memory, scope, synchronizeBlocking, Tensor } from "@wan-ts/tensor";
 import { expectClose } from "../testing/expect-close.ts";
-import { kernelDispatcher } from "../testing/kernel-attention.ts";
+import { KernelAttention, kernelDispatcher } from "../testing/kernel-attention.ts";
 import { readFixture } from "../testing/read-fixture.ts";
 import { parseClipVisionConfig } from "./config.ts";
 import { clipVisionAttentionRequests, loadClipVisionEncoder } from "./load-clip-vision.ts";
@@ -36,6 +36,17 @@ describe("ClipVisionEncoder", () => {
       expect(encoder.layers.length).toBe(2);
       const pixelValues = fixture.tensor("inputs/pixel_values");
       expectClose(fixture, "output.0", "float32", encoder.call({ pixelValues }));
+    });
+  });
+
+  test("sends its attention to the backend that is set", () => {
+    scope(() => {
+      const { fixture, encoder } = load("clip-vision", "float32");
+      using _ = encoder;
+      const backend = new KernelAttention("recording");
+      encoder.setAttentionBackend(backend);
+      encoder.call({ pixelValues: fixture.tensor("inputs/pixel_values") });
+      expect(backend.keyShapes).toEqual([1, 2].map(() => [2, 10, 2, 12]));
     });
   });
 

@@ -50,6 +50,21 @@ describe("WanRotaryEmbedding", () => {
     });
   });
 
+  test("shares a head of 128 out as 22 pairs to frames, 21 to rows and 21 to columns", () => {
+    using rope = new WanRotaryEmbedding({ attentionHeadDim: 128, ropeMaxSeqLen: 1024 });
+    scope(() => {
+      const { cos, sin } = rope.call({ frames: 2, height: 2, width: 2 });
+      expect(cos.shape).toEqual([1, 8, 64]);
+      const turnedPairs = (token: number) =>
+        [...sin.select(1, token).floatsBlocking()].flatMap((value, pair) => (value === 0 ? [] : [pair]));
+      const pairs = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
+      expect(turnedPairs(0)).toEqual([]);
+      expect(turnedPairs(4)).toEqual(pairs(0, 22)); // Second frame, first row and column.
+      expect(turnedPairs(2)).toEqual(pairs(22, 43)); // Second row.
+      expect(turnedPairs(1)).toEqual(pairs(43, 64)); // Second column.
+    });
+  });
+
   test("holds the tables of the last two sizes, whoever disposes what it was given", () => {
     const rope = new WanRotaryEmbedding({ attentionHeadDim: 12, ropeMaxSeqLen: 8 });
     const before = memory().liveStorages;

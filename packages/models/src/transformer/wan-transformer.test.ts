@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { type DType, memory, scope, synchronizeBlocking, Tensor } from "@wan-ts/tensor";
+import { type DType, memory, scope, setThreads, synchronizeBlocking, Tensor, threads } from "@wan-ts/tensor";
 import { shapeText } from "../shape.ts";
 import { expectClose } from "../testing/expect-close.ts";
 import { fixtureTransformer } from "../testing/fixture-transformer.ts";
@@ -55,6 +55,19 @@ describe.each(dtypes)("WanTransformer in %s", (dtype) => {
 });
 
 describe("WanTransformer", () => {
+  test("gives the same bytes on one thread and on three", () => {
+    const before = threads();
+    scope(() => {
+      using loaded = fixtureTransformer(names[1], "bfloat16");
+      const [one, three] = [1, 3].map((count) => {
+        setThreads(count);
+        return loaded.model.call(loaded.input).floatsBlocking();
+      });
+      setThreads(before);
+      expect(three).toEqual(one!);
+    });
+  });
+
   test("keeps nothing after a forward pass but its rotary tables, and nothing once disposed", () => {
     const before = memory().liveStorages;
     const loaded = fixtureTransformer(names[1], "bfloat16");

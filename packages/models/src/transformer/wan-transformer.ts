@@ -74,6 +74,11 @@ export class WanTransformer extends Module<TransformerInput, Tensor> {
     return this.patchEmbedding.weight.value.dtype;
   }
 
+  /** The name of the attention backend at work. */
+  get attentionBackend(): string {
+    return this.#attention.backend.name;
+  }
+
   /**
    * Sends this model's attention to another backend, by name or as an object.
    *

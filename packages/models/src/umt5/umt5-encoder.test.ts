@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { type DType, memory, scope, synchronizeBlocking, Tensor } from "@wan-ts/tensor";
 import { expectClose, float32Tolerance, relativeL2 } from "../testing/expect-close.ts";
-import { kernelDispatcher } from "../testing/kernel-attention.ts";
+import { KernelAttention, kernelDispatcher } from "../testing/kernel-attention.ts";
 import { readFixture } from "../testing/read-fixture.ts";
 import { parseUmt5Config } from "./config.ts";
 import { loadUmt5Encoder, umt5AttentionRequests } from "./load-umt5.ts";
@@ -54,6 +54,16 @@ describe("Umt5Encoder", () => {
       expectClose(fixture, "unmasked/output.0", "float32", whole);
       const masked = encoder.call({ inputIds, attentionMask });
       expect(relativeL2(masked.floatsBlocking(), whole.floatsBlocking())).toBeGreaterThan(0.01);
+    });
+  });
+
+  test("sends its attention to the backend that is set", () => {
+    scope(() => {
+      using encoder = load("float32");
+      const backend = new KernelAttention("recording");
+      encoder.setAttentionBackend(backend);
+      encoder.call(inputs());
+      expect(backend.keyShapes).toEqual([1, 2, 3].map(() => [2, 17, 3, 6]));
     });
   });
 
