@@ -1,20 +1,21 @@
-import { extname, resolve } from "node:path";
-import { writeSafetensors } from "@wan-ts/hub";
+import { stat } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { saveTensors } from "@wan-ts/hub";
 import {
   checkOutputPath,
   exportPng,
-  exportPngs,
   exportToGif,
+  exportToPngs,
   exportToVideo,
   fitSize,
   loadImage,
   type RgbImage,
 } from "@wan-ts/media";
-import { type DType, Generator, instructionSet, memory, setThreads } from "@wan-ts/tensor";
+import { type DType, Generator, instructionSet, memory, setThreads, Tensor } from "@wan-ts/tensor";
 import {
   defaultAttentionRegistry,
-  type Frames,
   type GenerateOptions,
+  type GenerateResult,
   openCheckpoint,
   type StageEvent,
   type WanCheckpoint,
@@ -81,9 +82,7 @@ export async function generate(
       : await pipeline.generate(run);
 
   const writeStarted = performance.now();
-  await writeOutputs(outputs, result.frames, config, async (file) => {
-    await writeSafetensors(file, { latents: result.latents });
-  });
+  await writeOutputs(outputs, result, config.fps ?? 16);
   progress.finish();
   const seconds = (performance.now() - started) / 1000;
   progress.line(
@@ -125,10 +124,16 @@ interface Outputs {
 
 async function checkOutputs(config: Config): Promise<Outputs> {
   const file = config.output?.file ?? "out.mp4";
-  await checkOutputPath(file, [".mp4", ".gif", ".png", ""]);
+  await checkOutputPath(file);
   const { saveLatents, saveFrames } = config.output ?? {};
-  for (const extra of [saveLatents, saveFrames]) {
-    if (extra !== undefined) await checkOutputPath(extra, [".safetensors"]);
+  for (const [flag, extra] of Object.entries({
+    "--save-latents": saveLatents,
+    "--save-frames": saveFrames,
+  })) {
+    if (extra === undefined) continue;
+    const folder = dirname(resolve(extra));
+    const entry = await stat(folder).catch(() => undefined);
+    if (!entry?.isDirectory()) throw new InputError(`${flag}: there is no folder ${folder}; make it first`);
   }
   return { file, saveLatents, saveFrames };
 }
@@ -201,26 +206,21 @@ function fastestDType(): DType {
   return instructionSet() === "avx512bf16" ? "bfloat16" : "float32";
 }
 
-async function writeOutputs(
-  outputs: Outputs,
-  frames: Frames,
-  config: Config,
-  saveLatents: (file: string) => Promise<void>,
-): Promise<void> {
-  if (outputs.saveLatents !== undefined) await saveLatents(outputs.saveLatents);
-  if (outputs.saveFrames !== undefined && frames.data instanceof Float32Array) {
-    const shape = [frames.numFrames, frames.height, frames.width, 3];
-    await writeSafetensors(outputs.saveFrames, { frames: { data: frames.data, shape } });
+async function writeOutputs(outputs: Outputs, result: GenerateResult, fps: number): Promise<void> {
+  const { frames, latents } = result;
+  if (outputs.saveLatents !== undefined) await saveTensors(outputs.saveLatents, { latents });
+  if (outputs.saveFrames !== undefined) {
+    using whole = Tensor.from(frames.data, [frames.numFrames, frames.height, frames.width, 3]);
+    await saveTensors(outputs.saveFrames, { frames: whole });
   }
-  const fps = config.fps ?? 16;
-  switch (extname(outputs.file).toLowerCase()) {
-    case ".mp4":
+  switch (await checkOutputPath(outputs.file)) {
+    case "mp4":
       return exportToVideo(frames, outputs.file, { fps });
-    case ".gif":
+    case "gif":
       return exportToGif(frames, outputs.file, { fps });
-    case ".png":
+    case "png":
       return exportPng(frames, 0, outputs.file);
-    default:
-      return exportPngs(frames, outputs.file);
+    case "directory":
+      return exportToPngs(frames, outputs.file);
   }
 }

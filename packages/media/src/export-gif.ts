@@ -1,3 +1,4 @@
+/// <reference path="./gifenc.d.ts" />
 import { applyPalette, GIFEncoder, quantize } from "gifenc";
 import { MediaArgumentError } from "./errors.ts";
 import { betweenFrames, type VideoExportOptions } from "./export-options.ts";

@@ -1,14 +1,5 @@
-import type { WanVae } from "@wan-ts/models";
-import {
-  add,
-  type Cancellation,
-  clamp,
-  concatenate,
-  keep,
-  multiply,
-  scope,
-  type Tensor,
-} from "@wan-ts/tensor";
+import { denormalizeLatents, type WanVae } from "@wan-ts/models";
+import { add, clamp, concatenate, keep, multiply, scope, type Tensor } from "@wan-ts/tensor";
 import type { RunSizes } from "./check-options.ts";
 import { NonFiniteError } from "./errors.ts";
 import type { OutputType } from "./options.ts";
@@ -28,13 +19,13 @@ export async function decodeLatents(
   latents: Tensor,
   sizes: RunSizes,
   outputType: Exclude<OutputType, "latent">,
-  cancellation: Cancellation,
+  signal: AbortSignal | undefined,
 ): Promise<DecodedVideo> {
-  using whole = cancellation.run(() => scope(() => vae.denormalize(latents)));
+  using whole = denormalizeLatents(latents, vae.config);
   if (outputType === "pt") {
     const chunks: Tensor[] = [];
     try {
-      for await (const chunk of vae.decodeFrames({ latents: whole, cancellation })) {
+      for await (const chunk of vae.streamFrames({ latents: whole, signal })) {
         using video = chunk;
         chunks.push(keep(scope(() => toUnit(video).select(0, 0).permute([1, 0, 2, 3]).contiguous())));
       }
@@ -47,7 +38,7 @@ export async function decodeLatents(
   const count = numFrames * height * width * 3;
   const data = outputType === "np" ? new Float32Array(count) : new Uint8Array(count);
   let at = 0;
-  for await (const chunk of vae.decodeFrames({ latents: whole, cancellation })) {
+  for await (const chunk of vae.streamFrames({ latents: whole, signal })) {
     using video = chunk;
     using pixels = scope(() => toUnit(video).select(0, 0).permute([1, 2, 3, 0]).contiguous()); // (f, H, W, 3)
     const values = await pixels.floats();

@@ -9,7 +9,7 @@ import {
   multiply,
   scope,
   subtract,
-  Tensor,
+  type Tensor,
 } from "@wan-ts/tensor";
 import { NonFiniteError } from "./errors.ts";
 import type { StepCallback } from "./events.ts";
@@ -122,7 +122,7 @@ function velocity(inputs: DenoiseInputs, contexts: Contexts, latents: Tensor, ti
   const { transformer, guidanceScale } = inputs;
   const batch = latents.size(0);
   const hiddenStates = withCondition(latents, inputs.condition).to(transformer.dtype);
-  const timesteps = Tensor.full([batch], timestep);
+  const timesteps = Array.from({ length: batch }, () => timestep);
   const conditional = transformer.call({ hiddenStates, timestep: timesteps, context: contexts.conditional });
   if (!contexts.unconditional) return conditional;
   const unconditional = transformer.call({

@@ -1,40 +1,40 @@
 import type { Umt5Encoder } from "@wan-ts/models";
 import { concatenate, type DType, pad, scope, Tensor } from "@wan-ts/tensor";
-import { cleanPrompt, type Tokenizer } from "@wan-ts/text";
+import { cleanPrompt, type Encoded, type Tokenizer } from "@wan-ts/text";
 
-/** What turns prompts into embeddings. */
-export interface PromptEncoder {
-  readonly tokenizer: Tokenizer;
-  readonly textEncoder: Umt5Encoder;
+/** Prompts as tokens, each of the same length with its padding. */
+export type TokenizedPrompts = readonly Encoded[];
+
+/** Cleans and tokenizes prompts. */
+export function tokenizePrompts(
+  tokenizer: Tokenizer,
+  prompts: readonly string[],
+  maxSequenceLength: number,
+): Promise<TokenizedPrompts> {
+  return Promise.all(
+    prompts.map((prompt) => tokenizer.encode(cleanPrompt(prompt), { maxLength: maxSequenceLength })),
+  );
 }
 
 /**
- * Text embeddings of prompts, (prompts, maxSequenceLength, textDim) of `dtype`, as diffusers'
- * `_get_t5_prompt_embeds`: cleaned, tokenized, padded with the mask given to the encoder, and rows
- * past a prompt's own length set to zero. Those rows are attended to later on, as zeros.
+ * Text embeddings of prompts, (prompts, tokens, textDim) of `dtype`, as diffusers'
+ * `_get_t5_prompt_embeds`: padded with the mask given to the encoder, and rows past a prompt's own
+ * length set to zero. Those rows are attended to later on, as zeros.
  */
-export function encodePrompts(
-  { tokenizer, textEncoder }: PromptEncoder,
-  prompts: readonly string[],
-  maxSequenceLength: number,
-  dtype: DType,
-): Tensor {
-  const tokens = prompts.map((prompt) =>
-    tokenizer.encode(cleanPrompt(prompt), { maxLength: maxSequenceLength }),
-  );
+export function encodePrompts(textEncoder: Umt5Encoder, prompts: TokenizedPrompts, dtype: DType): Tensor {
+  const tokens = prompts[0]?.ids.length ?? 0;
+  const shape = [prompts.length, tokens];
   return scope(() => {
-    const shape = [prompts.length, maxSequenceLength];
-    const ids = Tensor.from(joined(tokens.map((encoded) => encoded.ids)), shape);
-    const attentionMask = Tensor.from(joined(tokens.map((encoded) => encoded.attentionMask)), shape);
-    const states = textEncoder.call({ ids, attentionMask }).to(dtype); // (P, S, textDim)
-    const rows = tokens.map(({ length }, index) => {
-      const own = states.slice(0, index, index + 1).slice(1, 0, length);
-      return pad(own, [
+    const inputIds = Tensor.from(joined(prompts.map((prompt) => prompt.ids)), shape);
+    const attentionMask = Tensor.from(joined(prompts.map((prompt) => prompt.attentionMask)), shape);
+    const states = textEncoder.call({ inputIds, attentionMask }).to(dtype); // (P, S, textDim)
+    const rows = prompts.map(({ length }, index) =>
+      pad(states.slice(0, index, index + 1).slice(1, 0, length), [
         [0, 0],
-        [0, maxSequenceLength - length],
+        [0, tokens - length],
         [0, 0],
-      ]);
-    });
+      ]),
+    );
     return concatenate(rows, 0);
   });
 }

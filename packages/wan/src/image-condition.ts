@@ -1,5 +1,5 @@
 import { preprocessForVideo, type RgbImage } from "@wan-ts/media";
-import type { WanVae } from "@wan-ts/models";
+import { normalizeLatents, type WanVae } from "@wan-ts/models";
 import { type Cancellation, concatenate, scope, Tensor } from "@wan-ts/tensor";
 import type { RunSizes } from "./check-options.ts";
 
@@ -8,28 +8,22 @@ import type { RunSizes } from "./check-options.ts";
  * frames are given, and the normalised latents of the image followed by grey frames. After
  * `WanImageToVideoPipeline.prepare_latents` of diffusers.
  */
-export async function encodeCondition(
+export function encodeCondition(
   vae: WanVae,
   image: RgbImage,
   sizes: RunSizes,
-  temporalFactor: number,
   cancellation: Cancellation,
-): Promise<Tensor> {
+): Tensor {
+  const temporalFactor = vae.config.scaleFactorTemporal;
   const { height, width, numFrames, latentFrames, latentHeight, latentWidth } = sizes;
-  using video = cancellation.run(() =>
-    scope(() => {
-      const first = Tensor.from(preprocessForVideo(image, height, width), [1, 3, 1, height, width]);
-      if (numFrames === 1) return first;
-      return concatenate([first, Tensor.zeros([1, 3, numFrames - 1, height, width])], 2);
-    }),
-  );
-  using latents = await vae.encode({ video, cancellation });
   return cancellation.run(() =>
     scope(() => {
+      const first = Tensor.from(preprocessForVideo(image, height, width), [1, 3, 1, height, width]);
+      const grey = Tensor.zeros([1, 3, numFrames - 1, height, width]);
+      const { mean } = vae.encode({ video: concatenate([first, grey], 2) }); // (1, 16, T, H, W)
       const given = Tensor.full([1, temporalFactor, 1, latentHeight, latentWidth], 1);
       const open = Tensor.zeros([1, temporalFactor, latentFrames - 1, latentHeight, latentWidth]);
-      const mask = concatenate([given, open], 2);
-      return concatenate([mask, vae.normalize(latents)], 1);
+      return concatenate([concatenate([given, open], 2), normalizeLatents(mean, vae.config)], 1);
     }),
   );
 }

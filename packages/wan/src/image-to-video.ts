@@ -1,10 +1,10 @@
-import type { Cancellation } from "@wan-ts/tensor";
+import { allFinite, type Cancellation } from "@wan-ts/tensor";
 import type { RunSizes } from "./check-options.ts";
 import { openCheckpoint, type WanCheckpoint } from "./checkpoint.ts";
 import { type LoadOptions, loadComponents, type WanComponents } from "./components.ts";
 import { encodeImage } from "./encode-image.ts";
 import { repeatRows } from "./encode-prompt.ts";
-import { CheckpointError, PipelineInputError } from "./errors.ts";
+import { CheckpointError, NonFiniteError, PipelineInputError } from "./errors.ts";
 import { encodeCondition } from "./image-condition.ts";
 import type { ImageToVideoOptions } from "./options.ts";
 import { type Conditioning, WanPipeline } from "./pipeline.ts";
@@ -72,10 +72,11 @@ export class WanImageToVideoPipeline extends WanPipeline<ImageToVideoOptions> {
             }),
           )
         : undefined;
-    const condition = await timeStage("encodeCondition", options, () =>
-      encodeCondition(this.vae, image, sizes, this.checkpoint.vae.scaleFactorTemporal, cancellation),
-    );
-    owned.use(condition);
+    const condition = await timeStage("encodeCondition", options, async () => {
+      const encoded = owned.use(encodeCondition(this.vae, image, sizes, cancellation));
+      if (!(await allFinite(encoded))) throw new NonFiniteError("encoded image");
+      return encoded;
+    });
     return tokens ? { condition, imageEmbeds: tokens } : { condition };
   }
 }

@@ -1,1 +1,16 @@
-export {};
+export { defaultAttentionRegistry } from "./attention-backends.ts";
+export {
+  type ImageEncoderConfig,
+  type OpenOptions,
+  openCheckpoint,
+  type Task,
+  type WanCheckpoint,
+} from "./checkpoint.ts";
+export type { AttendingModel, LoadOptions, WanComponents } from "./components.ts";
+export { CheckpointError, NonFiniteError, PipelineInputError } from "./errors.ts";
+export type { Stage, StageEvent, StepCallback, StepEvent, StepReplacements, StepTensors } from "./events.ts";
+export { WanImageToVideoPipeline } from "./image-to-video.ts";
+export type { GenerateOptions, ImageToVideoOptions, OutputType } from "./options.ts";
+export { WanPipeline } from "./pipeline.ts";
+export type { Frames, GenerateResult } from "./result.ts";
+export { WanTextToVideoPipeline } from "./text-to-video.ts";

@@ -1,11 +1,12 @@
 import type { Scheduler } from "@wan-ts/schedulers";
-import { Cancellation, scope, type Tensor, TensorError } from "@wan-ts/tensor";
+import { allFinite, Cancellation, scope, type Tensor, TensorError } from "@wan-ts/tensor";
 import { checkOptions, type RunSizes, type SizeRules } from "./check-options.ts";
 import type { WanCheckpoint } from "./checkpoint.ts";
 import type { WanComponents } from "./components.ts";
 import { decodeLatents } from "./decode-latents.ts";
 import { denoise } from "./denoise.ts";
-import { encodePrompts, repeatRows } from "./encode-prompt.ts";
+import { encodePrompts, repeatRows, tokenizePrompts } from "./encode-prompt.ts";
+import { NonFiniteError } from "./errors.ts";
 import { drawNoise } from "./noise.ts";
 import type { GenerateOptions } from "./options.ts";
 import type { Frames, GenerateResult } from "./result.ts";
@@ -29,7 +30,7 @@ export abstract class WanPipeline<Options extends GenerateOptions> implements Di
   protected constructor(checkpoint: WanCheckpoint, components: WanComponents) {
     this.checkpoint = checkpoint;
     this.#components = components;
-    this.scheduler = components.scheduler;
+    this.scheduler = checkpoint.scheduler;
   }
 
   /** The text encoder. */
@@ -99,7 +100,7 @@ export abstract class WanPipeline<Options extends GenerateOptions> implements Di
         });
       });
       try {
-        return await this.#finish(options, sizes, latents, cancellation);
+        return await this.#finish(options, sizes, latents);
       } catch (error) {
         latents.dispose();
         throw error;
@@ -123,27 +124,29 @@ export abstract class WanPipeline<Options extends GenerateOptions> implements Di
     owned: DisposableStack,
   ): Promise<{ prompt: Tensor; negative: Tensor | undefined }> {
     const { dtype } = this.transformer;
-    const encode = (prompts: readonly string[]): Tensor =>
-      encodePrompts(this.#components, prompts, sizes.maxSequenceLength, dtype);
     const count = options.promptEmbeds?.size(0) ?? list(options.prompt).length;
-    return cancellation.run(() => {
-      const repeated = (rows: () => Tensor): Tensor =>
-        owned.use(scope(() => repeatRows(rows().to(dtype), sizes.batch / count)));
-      const prompt = repeated(() => options.promptEmbeds?.share() ?? encode(list(options.prompt)));
-      if (!(sizes.guidanceScale > 1)) return { prompt, negative: undefined };
-      const negatives = list(options.negativePrompt ?? "");
-      const each =
-        negatives.length === 1 ? Array.from({ length: count }, () => negatives[0] as string) : negatives;
-      return { prompt, negative: repeated(() => options.negativePromptEmbeds?.share() ?? encode(each)) };
-    });
+    const encode = async (given: Tensor | undefined, prompts: readonly string[]): Promise<Tensor> => {
+      const tokens = given
+        ? []
+        : await tokenizePrompts(this.#components.tokenizer, prompts, sizes.maxSequenceLength);
+      const embeds = cancellation.run(() =>
+        scope(() =>
+          repeatRows(given?.to(dtype) ?? encodePrompts(this.textEncoder, tokens, dtype), sizes.batch / count),
+        ),
+      );
+      owned.use(embeds);
+      if (!(await allFinite(embeds))) throw new NonFiniteError("prompt embeddings");
+      return embeds;
+    };
+    const prompt = await encode(options.promptEmbeds, list(options.prompt));
+    if (!(sizes.guidanceScale > 1)) return { prompt, negative: undefined };
+    const negatives = list(options.negativePrompt ?? "");
+    const each =
+      negatives.length === 1 ? Array.from({ length: count }, () => negatives[0] as string) : negatives;
+    return { prompt, negative: await encode(options.negativePromptEmbeds, each) };
   }
 
-  async #finish(
-    options: GenerateOptions,
-    sizes: RunSizes,
-    latents: Tensor,
-    cancellation: Cancellation,
-  ): Promise<GenerateResult> {
+  async #finish(options: GenerateOptions, sizes: RunSizes, latents: Tensor): Promise<GenerateResult> {
     const outputType = options.outputType ?? "np";
     const videos: Frames[] = [];
     const tensors: Tensor[] = [];
@@ -151,7 +154,7 @@ export abstract class WanPipeline<Options extends GenerateOptions> implements Di
       await timeStage("decode", options, async () => {
         for (let index = 0; index < sizes.batch; index++) {
           using one = latents.slice(0, index, index + 1);
-          const video = await decodeLatents(this.vae, one, sizes, outputType, cancellation);
+          const video = await decodeLatents(this.vae, one, sizes, outputType, options.signal);
           if ("frames" in video) videos.push(video.frames);
           else tensors.push(video.tensor);
         }
