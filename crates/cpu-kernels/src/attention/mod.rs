@@ -60,8 +60,9 @@ pub struct AttentionArguments<'a> {
 ///
 /// - A row without keys, or whose scores are all minus infinity, is zeros with a log-sum-exp of minus
 ///   infinity, whatever the values.
-/// - A NaN score, or one of plus infinity, makes its row NaN, log-sum-exp too. NaN or infinity in a
-///   value makes that channel of every row of its head what 0 or more times it is: a masked key's too.
+/// - A NaN score, or one of plus infinity, makes its row NaN, log-sum-exp too.
+/// - A NaN value makes its channel NaN in every row of its head, as 0 · NaN is NaN: a masked key's
+///   too. An infinite value makes it infinite, or NaN in rows where the key's probability is 0.
 /// - Finite scores don't overflow, however large.
 /// - Where the pool is cancelled, rows may be left unwritten.
 ///
@@ -70,10 +71,11 @@ pub struct AttentionArguments<'a> {
 /// [`MAX_HEAD_SIZE`]. The tensor runtime checks what users give before it calls.
 pub fn attention(cpu: &Cpu, arguments: &AttentionArguments) {
     check(arguments);
-    // SAFETY: the arguments are checked, and an instruction set above `Portable` is only ever made
-    // for a machine that has it.
+    // The set is the widest that may be used, which need not be one that this machine has.
+    let instruction_set = cpu.instruction_set.min(InstructionSet::detect());
+    // SAFETY: the arguments are checked, and the machine has the instruction set.
     unsafe {
-        match (cpu.instruction_set, arguments.query.dtype) {
+        match (instruction_set, arguments.query.dtype) {
             #[cfg(target_arch = "x86_64")]
             (InstructionSet::Avx512Bf16, DType::BFloat16) => {
                 run::<avx512_bf16::Avx512Bf16>(cpu, arguments);

@@ -56,7 +56,12 @@ impl Lanes for PortableLanes {
         right: [f32; LANES],
         sum: [f32; LANES],
     ) -> [f32; LANES] {
-        from_fn(|lane| left[lane] * right[lane] + sum[lane])
+        // Fused where the target's baseline has the instruction: elsewhere it would be a library call.
+        if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
+            from_fn(|lane| left[lane].mul_add(right[lane], sum[lane]))
+        } else {
+            from_fn(|lane| left[lane] * right[lane] + sum[lane])
+        }
     }
 
     #[inline(always)]

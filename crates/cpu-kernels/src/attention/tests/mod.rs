@@ -4,6 +4,7 @@ mod accuracy;
 mod exponentials;
 mod invariance;
 mod problem;
+mod refusals;
 mod special;
 
 use crate::{DType, InstructionSet};
