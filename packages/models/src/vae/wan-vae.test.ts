@@ -141,6 +141,31 @@ describe("decode", () => {
   );
 });
 
+describe.each(["bfloat16", "float16"] as const)("in %s", (dtype) => {
+  // Two right implementations in 16 bits may each be as far from float32 as torch's is, in other directions.
+  test("is as near to float32 as diffusers is", () => {
+    scope(() => {
+      using own = loadVae(config, weights.checkpoint(), { dtype, attention: kernelDispatcher() });
+      expect(own.dtype).toBe(dtype);
+      const { mean, logVariance } = own.encode({ video: encoding.tensor("video").to(dtype) });
+      const moments = floats(concatenate([mean, logVariance], 1));
+      const limit = 2 * encoding.distances[`${dtype}/moments`]!;
+      expect(relativeL2(moments, floats(encoding.tensor("moments")))).toBeLessThan(limit);
+      const video = own.decode({ latents: decoding.tensor("latents").to(dtype) });
+      expect(video.dtype).toBe(dtype);
+      const bound = 2 * decoding.distances[`${dtype}/frames`]!;
+      expect(relativeL2(floats(video), floats(decoding.tensor("frames")))).toBeLessThan(bound);
+    });
+  });
+
+  test("refuses float32, which it doesn't cast by itself", () => {
+    scope(() => {
+      using own = loadVae(config, weights.checkpoint(), { dtype, attention: kernelDispatcher() });
+      expect(() => own.decode({ latents: decoding.tensor("latents") })).toThrow(TensorError);
+    });
+  });
+});
+
 describe("streamFrames", () => {
   test("gives each chunk once it is computed", async () => {
     using latents = decoding.tensor("latents");
