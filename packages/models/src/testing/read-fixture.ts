@@ -38,6 +38,7 @@ export function readFixture(name: string): Fixture {
     string,
     Entry
   >;
+  const facts: Pick<Fixture, "config" | "distances"> = JSON.parse(metadata.fixture!);
   const entryOf = (tensor: string): Entry => {
     const entry = (entries as Record<string, Entry>)[tensor];
     if (!entry) throw new Error(`${name} has no tensor ${tensor}`);
@@ -50,8 +51,8 @@ export function readFixture(name: string): Fixture {
   };
   const weights = Object.keys(entries).filter((path) => path.startsWith("weights/"));
   return {
-    config: JSON.parse(metadata.config!),
-    distances: JSON.parse(metadata.distances!),
+    config: facts.config,
+    distances: facts.distances,
     has: (path) => path in entries,
     tensor,
     checkpoint: (changes = {}) => {
