@@ -133,6 +133,7 @@ pub(crate) unsafe fn span<'a, T>(
 /// # Safety
 /// They lie within the output, and no other thread has a slice that holds one of them; `T` is its
 /// element type.
+#[expect(clippy::mut_from_ref, reason = "threads fill disjoint parts of one output")]
 pub(crate) unsafe fn part<'a, T>(
     output: &'a TensorMut<'_>,
     offset: usize,

@@ -22,6 +22,8 @@ mod linear;
 mod pad;
 mod rms_norm;
 mod rotary;
+#[cfg(test)]
+mod tests;
 mod upsample_nearest;
 mod weighted_sum;
 
