@@ -208,21 +208,24 @@ unsafe fn interleave<A: Arithmetic>(
     target: *mut u32,
 ) {
     let lanes = lanes::<A>();
-    let mut padded = [[0u16; STAGE_ROWS]; 2];
-    // SAFETY: the caller's promise; a padded row holds the lanes of the widest vector.
+    let (mut low, mut high) = ([0u16; STAGE_ROWS], [0u16; STAGE_ROWS]);
+    // SAFETY: the caller's promise; `low` and `high` hold the lanes of the widest vector.
     unsafe {
-        let (low, high) = match second {
-            Some(second) if count == lanes => (first, second),
-            _ => {
-                std::ptr::copy_nonoverlapping(first, padded[0].as_mut_ptr(), count);
-                if let Some(second) = second {
-                    std::ptr::copy_nonoverlapping(second, padded[1].as_mut_ptr(), count);
-                }
-                (padded[0].as_ptr(), padded[1].as_ptr())
+        match second {
+            // Lengths known to the compiler become single loads.
+            Some(second) if count == lanes => {
+                std::ptr::copy_nonoverlapping(first, low.as_mut_ptr(), lanes);
+                std::ptr::copy_nonoverlapping(second, high.as_mut_ptr(), lanes);
             }
-        };
+            _ => {
+                std::ptr::copy_nonoverlapping(first, low.as_mut_ptr(), count);
+                if let Some(second) = second {
+                    std::ptr::copy_nonoverlapping(second, high.as_mut_ptr(), count);
+                }
+            }
+        }
         for lane in 0..lanes {
-            *target.add(lane) = u32::from(*low.add(lane)) | u32::from(*high.add(lane)) << 16;
+            *target.add(lane) = u32::from(low[lane]) | u32::from(high[lane]) << 16;
         }
     }
 }

@@ -107,9 +107,7 @@ pub(super) unsafe fn softmax<A: Arithmetic>(
                 second = A::Simd::maximum(second, A::Simd::load(scores.add(key + lanes::<A>())));
             }
             let block = A::Simd::horizontal_maximum(A::Simd::maximum(first, second));
-            if block > *maximum {
-                *maximum = block;
-            }
+            *maximum = if block > *maximum { block } else { *maximum };
         }
         // With every score minus infinity so far, 0 stands in for the maximum: minus infinity less
         // itself would be NaN, less 0 it has the exponential 0.
