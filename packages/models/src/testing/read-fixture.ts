@@ -15,7 +15,10 @@ interface Entry {
   readonly data_offsets: readonly [number, number];
 }
 
-/** A file of `scripts/fixtures/models.py`, which says what lies in it under which names. */
+/**
+ * A file of `scripts/fixtures/models.py` or `vae.py`, which say what lies in it under which names. Its
+ * metadata is one entry, `fixture`: JSON of seed, versions, config and distances.
+ */
 export interface Fixture {
   /** The model's config.json. */
   readonly config: unknown;
