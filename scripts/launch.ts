@@ -1,8 +1,8 @@
 /**
- * The front door of `bun run app|bench|test`: brings a fresh clone to where the command can run,
+ * The front door of `bun run app|bench|lint|test`: brings a fresh clone to where the command can run,
  * then runs it. Uses nothing but Bun itself, as packages may not be installed yet.
  *
- * Usage: bun scripts/launch.ts app|bench|test [arguments…]
+ * Usage: bun scripts/launch.ts app|bench|lint|test [arguments…]
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
@@ -62,6 +62,7 @@ async function build(): Promise<void> {
 const targets: Record<string, string> = {
   app: "apps/wan/src/main.ts",
   bench: "apps/wan/src/bench/main.ts",
+  lint: "scripts/lint.ts",
   test: "scripts/test.ts",
 };
 
