@@ -7,7 +7,7 @@
 //! with those features too.
 
 use super::pack::{KeyBlock, Rows};
-use super::task::{Scratch, Task};
+use super::task::{Task, TaskScratch};
 
 /// Rows of the per-tile arrays of maxima, sums and factors: no tile has more.
 pub(super) const STATE_ROWS: usize = 16;
@@ -131,7 +131,7 @@ pub(super) trait Arithmetic: Sized + 'static {
     /// [`super::pack::pack_values`].
     unsafe fn pack_values(source: Rows, head_size: usize, block: KeyBlock, target: *mut u32);
     /// [`super::task::attend`].
-    unsafe fn attend(task: &Task, scratch: &mut Scratch);
+    unsafe fn attend(task: &Task, scratch: &TaskScratch);
 }
 
 /// The vector type of an [`Arithmetic`].
@@ -258,12 +258,12 @@ macro_rules! entry_points {
 
         unsafe fn attend(
             task: &$crate::attention::task::Task,
-            scratch: &mut $crate::attention::task::Scratch,
+            scratch: &$crate::attention::task::TaskScratch,
         ) {
             $(#[$features])?
             unsafe fn compiled(
                 task: &$crate::attention::task::Task,
-                scratch: &mut $crate::attention::task::Scratch,
+                scratch: &$crate::attention::task::TaskScratch,
             ) {
                 // SAFETY: the caller's promise; the features are this function's.
                 unsafe { $crate::attention::task::attend::<$set>(task, scratch) }

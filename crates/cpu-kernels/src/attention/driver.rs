@@ -4,12 +4,12 @@ use super::AttentionArguments;
 use super::arithmetic::Arithmetic;
 use super::pack::{KeyBlock, Rows, key_blocks, packed_key_words, packed_value_words};
 use super::schedule::{TASK_ROWS, group_count, part, tasks_per_head};
-use super::scratch::AlignedWords;
 use super::softmax::MaskRows;
-use super::task::{Keys, Scratch, Task};
+use super::task::{Keys, Task, TaskScratch};
+use crate::gemm::scratch::{Lending, Scratch};
 use crate::{Cpu, TensorMut, TensorRef};
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A float tensor's first element.
 fn first_byte(tensor: &TensorRef) -> *const u8 {
@@ -98,28 +98,29 @@ pub(super) unsafe fn run<A: Arithmetic>(cpu: &Cpu, arguments: &AttentionArgument
     let tiles = queries.div_ceil(A::ROWS);
     let tasks_of = |heads| tasks_per_head(cpu.pool.threads(), heads, tiles, A::ROWS);
     let most_rows = queries.min(TASK_ROWS);
-    let scratches = Scratches(Mutex::new(Vec::new()));
+    let scratches = Lending::new();
 
     if tasks_of(heads) == 1 {
         cpu.pool.for_each(heads, |head| {
             let key = rows_of_head(&arguments.key, head);
             let value = rows_of_head(&arguments.value, head);
             let task = task_of(arguments, head, 0..queries, Keys::Source { key, value });
-            let make = || Scratch::new::<A>(most_rows, head_size, key_count, true);
+            let make = || TaskScratch::new::<A>(most_rows, head_size, key_count, true);
             // SAFETY: the caller's promise; each task writes the rows of its own head.
             scratches.with(make, |scratch| unsafe { A::attend(&task, scratch) });
         });
         return;
     }
 
-    let mut keys = AlignedWords::zeroed(most_heads * key_words);
-    let mut values = AlignedWords::zeroed(most_heads * value_words);
-    let packed =
-        Packed { keys: keys.as_mut_ptr(), values: values.as_mut_ptr(), key_words, value_words };
+    let keys = Scratch::<u32>::new(most_heads * key_words);
+    let values = Scratch::<u32>::new(most_heads * value_words);
+    let packed = Packed { keys: keys.as_ptr(), values: values.as_ptr(), key_words, value_words };
     let blocks: Vec<KeyBlock> = key_blocks::<A>(key_count).collect();
     for group in 0..groups {
         let (first_head, heads) = part(heads, groups, group);
-        cpu.pool.for_each(heads * blocks.len() * 2, |index| {
+        let parts = heads * blocks.len() * 2;
+        let packed_parts = AtomicUsize::new(0);
+        cpu.pool.for_each(parts, |index| {
             let (is_value, index) = (index % 2 == 1, index / 2);
             let (index, block) = (index / blocks.len(), blocks[index % blocks.len()]);
             // SAFETY: the caller's promise; each task writes its own block.
@@ -133,7 +134,12 @@ pub(super) unsafe fn run<A: Arithmetic>(cpu: &Cpu, arguments: &AttentionArgument
                     A::pack_keys(key, head_size, block, keys);
                 }
             }
+            packed_parts.fetch_add(1, Ordering::Relaxed);
         });
+        if packed_parts.into_inner() < parts {
+            // Cancelled. The tasks below would read what nobody packed if the pool were resumed now.
+            return;
+        }
         let tasks = tasks_of(heads);
         cpu.pool.for_each(heads * tasks, |index| {
             let (index, cut) = (index / tasks, index % tasks);
@@ -144,7 +150,7 @@ pub(super) unsafe fn run<A: Arithmetic>(cpu: &Cpu, arguments: &AttentionArgument
             let (keys, values) = unsafe { packed.block::<A>(index, 0, head_size) };
             let keys = Keys::Packed { keys, values };
             let task = task_of(arguments, first_head + index, rows, keys);
-            let make = || Scratch::new::<A>(most_rows, head_size, key_count, false);
+            let make = || TaskScratch::new::<A>(most_rows, head_size, key_count, false);
             // SAFETY: the caller's promise; each task writes its own rows of a head.
             scratches.with(make, |scratch| unsafe { A::attend(&task, scratch) });
         });
@@ -182,17 +188,5 @@ fn task_of(arguments: &AttentionArguments, head: usize, rows: Range<usize>, keys
                 .map(|tensor| tensor.as_mut_ptr::<f32>().add(first_output)),
             log_sum_exp_stride: heads,
         }
-    }
-}
-
-/// Scratch memory that tasks borrow: as much as run at once.
-struct Scratches(Mutex<Vec<Scratch>>);
-
-impl Scratches {
-    fn with(&self, make: impl FnOnce() -> Scratch, body: impl FnOnce(&mut Scratch)) {
-        let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut scratch = free.unwrap_or_else(make);
-        body(&mut scratch);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
     }
 }

@@ -20,7 +20,6 @@ mod pack;
 mod portable;
 mod product;
 mod schedule;
-mod scratch;
 mod softmax;
 mod task;
 #[cfg(test)]

@@ -5,7 +5,7 @@
 pub(super) const TASK_ROWS: usize = 224;
 
 /// Packed keys and values are held for as many heads at a time as fit here, but for one at least.
-const PACKED_BYTES: usize = 16 << 20;
+const PACKED_BYTES: usize = 8 << 20;
 
 /// What a task costs beside its tiles, in tiles.
 const TASK_OVERHEAD: f64 = 0.5;
@@ -91,8 +91,8 @@ mod tests {
 
     #[test]
     fn groups_bound_the_packed_memory() {
-        assert_eq!(group_count(12, 1 << 20), 1);
-        assert_eq!(group_count(40, 1 << 20), 3);
+        assert_eq!(group_count(12, 1 << 19), 1);
+        assert_eq!(group_count(40, 1 << 20), 5);
         assert_eq!(group_count(12, 100 << 20), 12);
         assert_eq!(group_count(0, 0), 0);
     }

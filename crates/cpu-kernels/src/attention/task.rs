@@ -2,9 +2,9 @@
 
 use super::arithmetic::{Arithmetic, lanes};
 use super::pack::{Rows, key_blocks, pack_query, packed_key_words, packed_value_words, write_row};
-use super::scratch::AlignedWords;
 use super::softmax::{MaskRows, RowState, apply_scale_and_mask, softmax};
 use crate::DType;
+use crate::gemm::scratch::Scratch;
 
 /// Where a task finds its keys and values.
 #[derive(Clone, Copy)]
@@ -34,31 +34,31 @@ pub(super) struct Task {
 }
 
 /// Memory of a thread, used by one task after the other.
-pub(super) struct Scratch {
-    query: AlignedWords,
-    sums: AlignedWords,
-    tile: AlignedWords,
-    states: Vec<RowState>,
-    keys: AlignedWords,
-    values: AlignedWords,
+pub(super) struct TaskScratch {
+    query: Scratch<u32>,
+    sums: Scratch<f32>,
+    tile: Scratch<u32>,
+    states: Scratch<RowState>,
+    keys: Scratch<u32>,
+    values: Scratch<u32>,
 }
 
-impl Scratch {
+impl TaskScratch {
     /// Room for tasks of up to `rows` rows, and for a block of keys where tasks pack their own.
     pub fn new<A: Arithmetic>(
         rows: usize,
         head_size: usize,
         key_count: usize,
         packs_keys: bool,
-    ) -> Scratch {
+    ) -> TaskScratch {
         let block = if packs_keys { A::KEY_BLOCK.min(key_count) } else { 0 };
-        Scratch {
-            query: AlignedWords::zeroed(rows * A::QUERY_STRIDE),
-            sums: AlignedWords::zeroed(rows * head_size.next_multiple_of(lanes::<A>())),
-            tile: AlignedWords::zeroed(A::ROWS * A::TILE_STRIDE),
-            states: vec![RowState::START; rows.div_ceil(A::ROWS)],
-            keys: AlignedWords::zeroed(packed_key_words::<A>(block, head_size)),
-            values: AlignedWords::zeroed(packed_value_words::<A>(block, head_size)),
+        TaskScratch {
+            query: Scratch::new(rows * A::QUERY_STRIDE),
+            sums: Scratch::new(rows * head_size.next_multiple_of(lanes::<A>())),
+            tile: Scratch::new(A::ROWS * A::TILE_STRIDE),
+            states: Scratch::new(rows.div_ceil(A::ROWS)),
+            keys: Scratch::new(packed_key_words::<A>(block, head_size)),
+            values: Scratch::new(packed_value_words::<A>(block, head_size)),
         }
     }
 }
@@ -67,9 +67,10 @@ impl Scratch {
 ///
 /// # Safety
 /// The instruction set of `A`; the task's pointers are good for what they stand for, and nobody else
-/// writes its output; a scratch made for as many rows, the same head size and keys.
+/// writes its output; a scratch made for as many rows, the same head size and keys, which no other task
+/// is using.
 #[inline(always)]
-pub(super) unsafe fn attend<A: Arithmetic>(task: &Task, scratch: &mut Scratch) {
+pub(super) unsafe fn attend<A: Arithmetic>(task: &Task, scratch: &TaskScratch) {
     let columns = task.head_size.next_multiple_of(lanes::<A>());
     let depth = task.head_size.div_ceil(A::PAIR);
     let tiles = task.rows.div_ceil(A::ROWS);
@@ -78,15 +79,19 @@ pub(super) unsafe fn attend<A: Arithmetic>(task: &Task, scratch: &mut Scratch) {
     let in_logits = task.mask.is_some() || task.scale <= 0.0;
     let score_unit = if in_logits { 1.0 } else { task.scale };
     let unit = score_unit * A::LOGIT_UNIT;
-    let query = scratch.query.as_mut_ptr();
-    let tile = scratch.tile.as_mut_ptr();
-    let sums = scratch.sums.as_mut_ptr();
+    let query = scratch.query.as_ptr();
+    let tile = scratch.tile.as_ptr();
+    let sums = scratch.sums.as_ptr();
     // SAFETY: the scratch has a tile, and rows for the task's query, sums and states; the blocks'
     // places in packed keys are those that the packing used.
     unsafe {
         pack_query::<A>(task.query, task.rows, task.head_size, query);
         sums.write_bytes(0, task.rows * columns);
-        scratch.states[..tiles].fill(RowState::START);
+        let states = scratch.states.as_ptr();
+        for index in 0..tiles {
+            states.add(index).write(RowState::START);
+        }
+        let states = std::slice::from_raw_parts_mut(states, tiles);
         for block in key_blocks::<A>(task.key_count) {
             let (keys, values) = match task.keys {
                 Keys::Packed { keys, values } => (
@@ -94,13 +99,13 @@ pub(super) unsafe fn attend<A: Arithmetic>(task: &Task, scratch: &mut Scratch) {
                     values.add(packed_value_words::<A>(block.first, task.head_size)),
                 ),
                 Keys::Source { key, value } => {
-                    let (keys, values) = (scratch.keys.as_mut_ptr(), scratch.values.as_mut_ptr());
+                    let (keys, values) = (scratch.keys.as_ptr(), scratch.values.as_ptr());
                     A::pack_keys(key, task.head_size, block, keys);
                     A::pack_values(value, task.head_size, block, values);
                     (keys.cast_const(), values.cast_const())
                 }
             };
-            for index in 0..tiles {
+            for (index, state) in states.iter_mut().enumerate() {
                 let (first, rows) = tile_rows(task.rows, tiles, index);
                 let query = query.add(first * A::QUERY_STRIDE);
                 A::scores(rows, depth, query, keys, block.count, tile.cast());
@@ -113,18 +118,16 @@ pub(super) unsafe fn attend<A: Arithmetic>(task: &Task, scratch: &mut Scratch) {
                     });
                     apply_scale_and_mask::<A>(rows, block.count, task.scale, mask, tile.cast());
                 }
-                let state = &mut scratch.states[index];
                 let factors = softmax::<A>(rows, block.count, unit, tile.cast(), state);
-                let sums = sums.cast::<f32>().add(first * columns);
+                let sums = sums.add(first * columns);
                 let steps = block.count.div_ceil(A::PAIR);
                 A::accumulate(rows, steps, tile, values, columns, &factors, sums);
             }
         }
-        for index in 0..tiles {
+        for (index, state) in states.iter().enumerate() {
             let (first, rows) = tile_rows(task.rows, tiles, index);
-            let state = &scratch.states[index];
             for row in 0..rows {
-                let sums = sums.cast::<f32>().add((first + row) * columns);
+                let sums = sums.add((first + row) * columns);
                 let sums = std::slice::from_raw_parts(sums, task.head_size);
                 finish_row(task, first + row, sums, state.maximum[row], state.sum[row], score_unit);
             }
