@@ -24,6 +24,7 @@ pub mod math;
 pub mod movement;
 mod multiversion;
 pub mod normalization;
+pub mod peak;
 pub mod pool;
 pub mod rotary;
 mod rows;

@@ -75,7 +75,7 @@ impl<N: Lanes> Kernel for Avx2<N> {
                     let place = panel.add((step + within) * ROWS);
                     _mm_storeu_ps(place, _mm256_castps256_ps128(values));
                     let high = _mm_castps_pd(_mm256_extractf128_ps::<1>(values));
-_mm_storel_pd(place.add(4).cast(), high);
+                    _mm_storel_pd(place.add(4).cast(), high);
                 }
             }
         }

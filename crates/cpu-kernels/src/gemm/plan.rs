@@ -59,3 +59,61 @@ fn even(extent: usize, limit: usize, threads: usize, width: usize) -> usize {
     let parts = extent.div_ceil(limit).max(1).next_multiple_of(threads);
     extent.div_ceil(parts).next_multiple_of(width).min((limit / width).max(1) * width).max(width)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gemm::number::Single;
+    use crate::gemm::portable::Portable;
+
+    type Tiles = Portable<Single>;
+
+    #[test]
+    fn the_operand_with_fewer_rows_is_shared() {
+        assert!(Plan::new::<Tiles>(14, 1536, 1536, 2).left_shared);
+        assert!(!Plan::new::<Tiles>(4096, 1536, 1536, 2).left_shared);
+        assert!(!Plan::new::<Tiles>(1536, 1536, 1536, 2).left_shared);
+    }
+
+    #[test]
+    fn pieces_are_whole_panels_within_their_bounds() {
+        for rows in [1, 5, 100, 2016, 40_000] {
+            for columns in [1, 9, 96, 1536, 13_824] {
+                for steps in [0, 1, 1536, 13_824] {
+                    for threads in [1, 2, 3, 64] {
+                        let plan = Plan::new::<Tiles>(rows, columns, steps, threads);
+                        assert_eq!(plan.row_chunk % Tiles::ROWS, 0);
+                        assert_eq!(plan.column_chunk % Tiles::COLUMNS, 0);
+                        let bytes = plan.pass * steps * size_of::<f32>();
+                        assert!(bytes <= SHARED_BYTES + Tiles::COLUMNS * steps * size_of::<f32>());
+                        let (shared, own, limit) = if plan.left_shared {
+                            (plan.row_chunk, plan.column_chunk, BLOCK_COLUMNS)
+                        } else {
+                            (plan.column_chunk, plan.row_chunk, Tiles::BLOCK_ROWS)
+                        };
+                        assert!(shared <= plan.pass && shared <= LONGEST_CHUNK, "{plan:?}");
+                        assert!(own <= limit, "{plan:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_thread_has_a_task_where_there_are_panels_enough() {
+        for threads in [1, 2, 5, 16] {
+            let plan = Plan::new::<Tiles>(1, 1536, 1536, threads);
+            assert!(1536usize.div_ceil(plan.column_chunk) >= threads);
+            let plan = Plan::new::<Tiles>(2016, 384, 1536, threads);
+            assert!(2016usize.div_ceil(plan.row_chunk) >= threads);
+        }
+    }
+
+    #[test]
+    fn lengths_even_out() {
+        assert_eq!(even(4096, 168, 2, 14), 168);
+        assert_eq!(even(1700, 1536, 1, 32), 864);
+        assert_eq!(even(10, 1536, 1, 32), 32);
+        assert_eq!(even(100, 4, 1, 32), 32);
+    }
+}
