@@ -2,6 +2,7 @@
 
 use super::arithmetic::{Arithmetic, lanes};
 use super::pack::{Rows, key_blocks, pack_query, packed_key_words, packed_value_words, write_row};
+use super::schedule::part;
 use super::softmax::{MaskRows, RowState, apply_scale_and_mask, softmax};
 use crate::DType;
 use crate::gemm::scratch::Scratch;
@@ -106,7 +107,7 @@ pub(super) unsafe fn attend<A: Arithmetic>(task: &Task, scratch: &TaskScratch) {
                 }
             };
             for (index, state) in states.iter_mut().enumerate() {
-                let (first, rows) = tile_rows(task.rows, tiles, index);
+                let (first, rows) = part(task.rows, tiles, index);
                 let query = query.add(first * A::QUERY_STRIDE);
                 A::scores(rows, depth, query, keys, block.count, tile.cast());
                 if in_logits {
@@ -125,7 +126,7 @@ pub(super) unsafe fn attend<A: Arithmetic>(task: &Task, scratch: &TaskScratch) {
             }
         }
         for (index, state) in states.iter().enumerate() {
-            let (first, rows) = tile_rows(task.rows, tiles, index);
+            let (first, rows) = part(task.rows, tiles, index);
             for row in 0..rows {
                 let sums = sums.add((first + row) * columns);
                 let sums = std::slice::from_raw_parts(sums, task.head_size);
@@ -133,12 +134,6 @@ pub(super) unsafe fn attend<A: Arithmetic>(task: &Task, scratch: &TaskScratch) {
             }
         }
     }
-}
-
-/// First row and number of rows of a task's tile; tiles are as even as can be.
-fn tile_rows(rows: usize, tiles: usize, index: usize) -> (usize, usize) {
-    let first = rows * index / tiles;
-    (first, rows * (index + 1) / tiles - first)
 }
 
 /// Writes the output and the log-sum-exp of a row.
