@@ -21,11 +21,15 @@ for (const folder of folders) {
   const files = readdirSync(folder)
     .filter((file) => file.endsWith(".png"))
     .toSorted();
-  const chosen = Array.from({ length: perRow }, (_, index) => files[Math.round((index * (files.length - 1)) / (perRow - 1))]);
+  const chosen = Array.from(
+    { length: perRow },
+    (_, index) => files[Math.round((index * (files.length - 1)) / (perRow - 1))],
+  );
   rows.push(await Promise.all(chosen.map((file) => loadImage(join(folder, file as string)))));
 }
 
-const { width, height } = rows[0]?.[0] as RgbImage;
+const [[first]] = rows as [[RgbImage]];
+const { width, height } = first;
 const strip = {
   width: perRow * (width + gap) - gap,
   height: rows.length * (height + gap) - gap,

@@ -19,7 +19,7 @@ try {
       process.stdout.write(request.text);
       break;
     case "doctor":
-      await doctor(request.json);
+      doctor(request.json);
       break;
     case "generate":
       await generate(request.configFile, request.flags, interruption.signal);

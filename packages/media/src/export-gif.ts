@@ -1,3 +1,4 @@
+// oxlint-disable-next-line typescript/triple-slash-reference -- packages that import this file compile it too, and find its types only so
 /// <reference path="./gifenc.d.ts" />
 import { applyPalette, GIFEncoder, quantize } from "gifenc";
 import { MediaArgumentError } from "./errors.ts";

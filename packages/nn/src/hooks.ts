@@ -1,8 +1,10 @@
+// biome-ignore-start lint/suspicious/noConfusingVoidType: a hook that only looks returns nothing
 /** Runs before a forward pass; what it returns, if anything, replaces the input. */
 export type BeforeHook<Input> = (input: Input) => Input | void;
 
 /** Runs after a forward pass; what it returns, if anything, replaces the output. */
 export type AfterHook<Input, Output> = (output: Output, input: Input) => Output | void;
+// biome-ignore-end lint/suspicious/noConfusingVoidType: as above
 
 /** A pair of hooks under one name. */
 export interface HookOptions<Input, Output> {
