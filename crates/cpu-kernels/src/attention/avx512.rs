@@ -1,9 +1,12 @@
 //! AVX-512: vectors of 16 `f32`, and products in `f32`.
 
 use super::arithmetic::{Arithmetic, Lanes, Vector, entry_points};
-use super::exponential::{HIGH_LN_2, LOW_LN_2, NEGLIGIBLE, POLYNOMIAL};
+use super::exponential::{HIGH_LN_2, LOW_LN_2, POLYNOMIAL};
 use std::arch::x86_64::*;
 use std::f32::consts::LOG2_E;
+
+/// Below this e^x rounds to 0, subnormals included.
+const NEGLIGIBLE: f32 = -110.0;
 
 /// Vectors of AVX-512.
 pub(super) struct Avx512Lanes;

@@ -13,13 +13,5 @@ pub(super) const LOW_LN_2: f32 = -2.121_944_4e-4;
 pub(super) const POLYNOMIAL: [f32; 5] =
     [0.001_381_446_7, 0.008_368_781, 0.041_668_393, 0.166_665_2, 0.499_999_94];
 
-/// Below this e^x rounds to 0, subnormals included.
-pub(super) const NEGLIGIBLE: f32 = -110.0;
-
 /// Below this e^x isn't a normal number, and counts as 0 where that is simpler.
 pub(super) const SUBNORMAL: f32 = -87.33;
-
-/// 2^r for |r| ≤ 1/2 as 1 + r · P(r), highest power first, to a relative 2.8e-6: far below the
-/// rounding of a probability to bfloat16.
-pub(super) const BASE_2_POLYNOMIAL: [f32; 4] =
-    [0.009_582_85, 0.055_906_42, 0.240_240_99, 0.693_124_2];

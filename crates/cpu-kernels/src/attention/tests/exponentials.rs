@@ -1,6 +1,5 @@
 //! The vector exponentials against float64.
 
-use crate::InstructionSet;
 use crate::attention::arithmetic::{Arithmetic, Lanes, lanes};
 use crate::attention::portable::Portable;
 
@@ -47,6 +46,7 @@ fn exponentials_are_accurate() {
         assert!(greatest_error::<Portable>(e) < 2e-7);
         #[cfg(target_arch = "x86_64")]
         {
+            use crate::InstructionSet;
             use crate::attention::{avx2::Avx2, avx512::Avx512, avx512_bf16::Avx512Bf16};
             let set = InstructionSet::detect();
             if set >= InstructionSet::Avx2 {
