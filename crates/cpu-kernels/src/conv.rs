@@ -235,8 +235,8 @@ impl<E: Copy + Sync> Operand for Patches<E> {
             let mut inside = true;
             for (dim, step) in within.into_iter().enumerate() {
                 // Wraps in the padding before the input, which is then no smaller than its extent.
-                let at = (panel.origin[dim][place] + step)
-                    .wrapping_sub(self.geometry.padding[dim][0]);
+                let at =
+                    (panel.origin[dim][place] + step).wrapping_sub(self.geometry.padding[dim][0]);
                 inside &= at < self.extents[dim];
                 element = element.wrapping_add(at.wrapping_mul(self.strides[dim]));
             }

@@ -137,6 +137,10 @@ pub(crate) unsafe fn pack<K: Kernel, O>(
 ) where
     O: Operand<Element = <K::Number as Number>::Element>,
 {
+    const {
+        assert!(K::ROWS <= WIDEST_PANEL && K::COLUMNS <= WIDEST_PANEL);
+        assert!(K::DEPTH * K::PER_STEP * size_of::<O::Element>() <= LONGEST_RUN);
+    }
     let panel = operand.panel(rows.start, rows.len());
     let mut pointers = [zeros(); WIDEST_PANEL];
     let run_steps = depth.channels.div_ceil(K::PER_STEP);
