@@ -77,7 +77,7 @@ fn odd_lengths() {
 #[test]
 fn every_head_size() {
     for (set, dtype) in kinds() {
-        for head_size in (1..34).chain([40, 48, 63, 64, 65, 80, 96, 127, 128, 160, 200, 255, 256]) {
+        for head_size in (1..34).chain([40, 48, 63, 64, 65, 80, 96, 127, 128, 160, 200, 255, 256, 257, 384, 511, 512]) {
             let problem = Problem::random(extents(5, 35, 1, head_size), dtype);
             check(&problem, &problem.solve(set, 1), set, 0.0);
         }

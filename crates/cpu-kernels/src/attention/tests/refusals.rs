@@ -83,9 +83,9 @@ fn key_of_another_type() {
 }
 
 #[test]
-#[should_panic(expected = "head size 257 is not 1 to 256")]
+#[should_panic(expected = "head size 513 is not 1 to 512")]
 fn too_long_a_head() {
-    let [query, key] = [[1, 1, 1, 257], [1, 2, 1, 257]];
+    let [query, key] = [[1, 1, 1, 513], [1, 2, 1, 513]];
     Call { query, key, value: key, output: query, log_sum_exp: [1, 1, 1], ..GOOD }.run();
 }
 
