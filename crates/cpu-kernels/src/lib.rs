@@ -28,6 +28,7 @@ pub mod peak;
 pub mod pool;
 pub mod rotary;
 mod rows;
+mod transpose;
 pub mod unary;
 pub mod view;
 mod walk;

@@ -2,6 +2,7 @@
 
 use crate::element::{Element, Wide, for_element};
 use crate::multiversion::per_instruction_set;
+use crate::transpose::copy_transposed;
 use crate::walk::{Walk, broadcast, part, span};
 use crate::{Cpu, Layout, TensorMut, TensorRef};
 use std::mem::MaybeUninit;
@@ -82,7 +83,18 @@ fn copy_region(cpu: &Cpu, input: &TensorRef, output: &TensorMut, region: &Region
 }
 
 fn copy_elements<T: Copy>(cpu: &Cpu, input: &TensorRef, output: &TensorMut, region: &Region) {
+    if region.shape.contains(&0) {
+        return;
+    }
     let walk = Walk::new(region.shape, [region.from, region.to]);
+    // SAFETY: as below.
+    let transposed = unsafe {
+        let to = output.as_mut_ptr::<T>().add(region.start);
+        copy_transposed(cpu, &walk, input.as_ptr::<T>(), to)
+    };
+    if transposed {
+        return;
+    }
     let [from_stride, to_stride] = walk.run_strides;
     walk.for_each_run(cpu, GRAIN_BYTES / size_of::<T>(), |[from, to], length| {
         // SAFETY: a region's positions lie within the input; in the output they lie within it and

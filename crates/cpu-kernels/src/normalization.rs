@@ -267,10 +267,14 @@ per_instruction_set! {
             let length = sum(row, |x| x * x).sqrt();
             // A NaN length stays.
             let length = if length < SMALLEST_LENGTH { SMALLEST_LENGTH } else { length };
-            write_row(row, results, |i, x| {
-                let x = rounded::<T>(rounded::<T>(x / length) * root);
-                function.apply(rounded::<T>(rounded::<T>(x * weight[i]) + bias[i]))
-            });
+            // A loop, not a closure as elsewhere: one of this length might not be inlined, and would
+            // then be compiled for the narrowest instruction set.
+            let parameters = weight.iter().zip(bias);
+            for ((element, result), (weight, bias)) in row.iter().zip(results).zip(parameters) {
+                let x = rounded::<T>(rounded::<T>(element.widen() / length) * root);
+                let x = rounded::<T>(rounded::<T>(x * weight) + bias);
+                result.write(T::from_f32(function.apply(x)));
+            }
         }
     }
 }

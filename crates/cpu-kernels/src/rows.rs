@@ -19,25 +19,28 @@ pub(crate) fn grain(channels: usize) -> usize {
 #[inline(always)]
 pub(crate) fn sum<T: Float>(row: &[T], term: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0.0f32; LANES];
-    let chunks = row.chunks_exact(LANES);
-    let rest = chunks.remainder();
+    let (chunks, rest) = row.as_chunks::<LANES>();
     for chunk in chunks {
-        for (lane, element) in lanes.iter_mut().zip(chunk) {
-            *lane += term(element.widen());
+        // All terms first: widening 16-bit floats then vectorises by itself.
+        let terms: [f32; LANES] = std::array::from_fn(|lane| term(chunk[lane].widen()));
+        for (lane, term) in lanes.iter_mut().zip(terms) {
+            *lane += term;
         }
     }
     for (lane, element) in lanes.iter_mut().zip(rest) {
         *lane += term(element.widen());
     }
-    let mut width = LANES / 2;
-    while width > 0 {
-        let (low, high) = lanes.split_at_mut(width);
-        for (low, high) in low.iter_mut().zip(high) {
-            *low += *high;
-        }
-        width /= 2;
-    }
-    lanes[0]
+    let lanes = halved::<LANES, 16>(lanes);
+    let lanes = halved::<16, 8>(lanes);
+    let lanes = halved::<8, 4>(lanes);
+    let [a, b] = halved::<4, 2>(lanes);
+    a + b
+}
+
+/// The sums of elements half the length apart.
+#[inline(always)]
+fn halved<const LENGTH: usize, const HALF: usize>(lanes: [f32; LENGTH]) -> [f32; HALF] {
+    std::array::from_fn(|lane| lanes[lane] + lanes[lane + HALF])
 }
 
 /// The values of a parameter (C), of any float type and stride.

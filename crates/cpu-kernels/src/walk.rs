@@ -6,7 +6,6 @@ use std::mem::MaybeUninit;
 /// The common index space of `N` operands. Dimensions that every operand lays out as one are
 /// merged, so that the innermost one, the *run*, is as long as it can be.
 pub(crate) struct Walk<const N: usize> {
-    /// Dimensions outside the run, outermost first: their sizes and the operands' strides.
     outer: Vec<(usize, [usize; N])>,
     /// Positions of a run.
     run: usize,
@@ -40,6 +39,16 @@ impl<const N: usize> Walk<N> {
         let count = shape.iter().product();
         let (run, run_strides) = dims.pop().unwrap_or((1, [0; N]));
         Walk { outer: dims, run, run_strides, count }
+    }
+
+    /// Dimensions outside the run, outermost first: their sizes and the operands' strides.
+    pub fn outer(&self) -> &[(usize, [usize; N])] {
+        &self.outer
+    }
+
+    /// Positions of a run, and the operands' strides within it.
+    pub fn run(&self) -> (usize, [usize; N]) {
+        (self.run, self.run_strides)
     }
 
     /// Calls `body` with each operand's offset and a number of positions, `run_strides` apart,

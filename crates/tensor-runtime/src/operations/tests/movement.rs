@@ -35,6 +35,35 @@ fn copies_keep_the_bytes_whatever_the_layout() {
 }
 
 #[test]
+fn every_order_of_dimensions_is_copied() {
+    let stream = stream();
+    let shape = [3, 70, 5, 41];
+    let held: Vec<f64> = (0..shape.iter().product()).map(|i: usize| i as f64).collect();
+    let original = tensor(DType::Int32, &shape, &held);
+    for code in 0..256 {
+        let dims = [code / 64, code / 16 % 4, code / 4 % 4, code % 4];
+        let Ok(view) = original.permuted(&dims) else {
+            continue;
+        };
+        let copied = values(&stream, &copy(&stream, &view, DType::Int32).unwrap());
+        let mut place = 0;
+        for a in 0..view.shape()[0] {
+            for b in 0..view.shape()[1] {
+                for c in 0..view.shape()[2] {
+                    for d in 0..view.shape()[3] {
+                        let index = [a, b, c, d];
+                        let from: usize =
+                            index.iter().zip(view.strides()).map(|(i, s)| i * s).sum();
+                        assert_eq!(copied[place], held[from], "{dims:?} at {index:?}");
+                        place += 1;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn casts_round_to_nearest_even_and_integers_lose_the_fraction() {
     let stream = stream();
     let cast = |from: DType, value: f64, to: DType| {

@@ -1,6 +1,7 @@
 use super::values::*;
 use crate::operations::*;
 use crate::{DType, ErrorCode, InstructionSet, Stream, Tensor};
+use cpu_kernels::attention::MAX_HEAD_SIZE;
 
 fn stream() -> Stream {
     Stream::new(2, InstructionSet::detect())
@@ -222,7 +223,7 @@ fn attention_refuses_what_doesnt_fit() {
         };
     let (shape, dtype) = (ErrorCode::Shape, ErrorCode::DType);
     refuse(&make(single, &[4, 2, 8]), &key, &key, None, shape, "query");
-    refuse(&make(single, &[1, 4, 2, 257]), &key, &key, None, shape, "query");
+    refuse(&make(single, &[1, 4, 2, MAX_HEAD_SIZE + 1]), &key, &key, None, shape, "query");
     refuse(&make(single, &[1, 4, 2, 0]), &key, &key, None, shape, "query");
     refuse(&make(DType::Int32, &[1, 4, 2, 8]), &key, &key, None, dtype, "query");
     for wrong in [&[2, 6, 2, 8][..], &[1, 6, 3, 8], &[1, 6, 2, 9], &[1, 6, 2], &[]] {
