@@ -6,6 +6,7 @@
 
 mod error;
 mod operations;
+mod peak;
 mod stream;
 mod tensor;
 mod video;

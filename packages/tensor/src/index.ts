@@ -3,6 +3,7 @@ export { type Device, type DType, dtypeSize, dtypes, isFloat } from "./dtype.ts"
 export { isTensorErrorCode, TensorError, type TensorErrorCode } from "./errors.ts";
 export { type MemoryCounters, memory, resetPeakMemory } from "./memory.ts";
 export * from "./operations/index.ts";
+export { measurePeak } from "./peak.ts";
 export * from "./random/index.ts";
 export { keep, scope } from "./scope.ts";
 export {

@@ -1,3 +1,5 @@
+import type { DamagedWeight } from "./damaged-weight.ts";
+
 const inputMarker = Symbol.for("wan-ts.PipelineInputError");
 
 /** An option of a pipeline that can't be used; thrown before anything heavy starts. */
@@ -47,13 +49,30 @@ export class NonFiniteError extends Error {
   readonly tensor: string;
   /** The step, from 1, or undefined outside the denoising loop. */
   readonly step: number | undefined;
+  /** The first weight that is not finite itself, where one was found. */
+  readonly weight: DamagedWeight | undefined;
 
-  constructor(tensor: string, step?: number) {
-    super(
-      `${tensor} ${step === undefined ? "have" : `after step ${step} have`} values that are not finite (NaN or infinity): ` +
-        "the checkpoint's weights may be damaged, or the dtype too narrow; try float32",
-    );
+  constructor(tensor: string, step?: number, weight?: DamagedWeight) {
+    const when = step === undefined ? "" : ` after step ${step}`;
+    const why = weight
+      ? `${weight.parameter} of the ${weight.model} has such values, so the checkpoint is damaged`
+      : "the checkpoint's weights may be damaged, or the dtype too narrow; try float32";
+    super(`${tensor}${when} have values that are not finite (NaN or infinity): ${why}`);
     this.tensor = tensor;
     this.step = step;
+    this.weight = weight;
+  }
+}
+
+/** A model that was asked for after its pipeline was disposed. */
+export class DisposedError extends Error {
+  override readonly name = "DisposedError";
+  readonly code = "disposed";
+  /** The model, as a checkpoint's parts are called. */
+  readonly model: string;
+
+  constructor(model: string) {
+    super(`${model} was disposed with its pipeline; load the pipeline again`);
+    this.model = model;
   }
 }

@@ -1,4 +1,6 @@
 export { defaultAttentionRegistry } from "./attention-backends.ts";
+export { checkGenerateOptions } from "./check-generate-options.ts";
+export type { RunSizes } from "./check-options.ts";
 export {
   type ImageEncoderConfig,
   type OpenOptions,
@@ -7,6 +9,7 @@ export {
   type WanCheckpoint,
 } from "./checkpoint.ts";
 export type { AttendingModel, LoadOptions, WanComponents } from "./components.ts";
+export type { DamagedWeight } from "./damaged-weight.ts";
 export { CheckpointError, NonFiniteError, PipelineInputError } from "./errors.ts";
 export type { Stage, StageEvent, StepCallback, StepEvent, StepReplacements, StepTensors } from "./events.ts";
 export { WanImageToVideoPipeline } from "./image-to-video.ts";

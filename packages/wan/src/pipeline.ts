@@ -1,8 +1,10 @@
 import type { Scheduler } from "@wan-ts/schedulers";
 import { allFinite, Cancellation, scope, type Tensor, TensorError } from "@wan-ts/tensor";
-import { checkOptions, type RunSizes, type SizeRules } from "./check-options.ts";
+import { checkGenerateOptions } from "./check-generate-options.ts";
+import type { RunSizes } from "./check-options.ts";
 import type { WanCheckpoint } from "./checkpoint.ts";
 import type { WanComponents } from "./components.ts";
+import { findDamagedWeight } from "./damaged-weight.ts";
 import { decodeLatents } from "./decode-latents.ts";
 import { denoise } from "./denoise.ts";
 import { encodePrompts, repeatRows, tokenizePrompts } from "./encode-prompt.ts";
@@ -72,7 +74,7 @@ export abstract class WanPipeline<Options extends GenerateOptions> implements Di
    * @throws the reason of `options.signal` once it aborts; everything is freed then.
    */
   async generate(options: Options): Promise<GenerateResult> {
-    const sizes = checkOptions(options, sizeRules(this.checkpoint));
+    const sizes = checkGenerateOptions(this.checkpoint, options);
     this.check(options, sizes);
     using cancellation = new Cancellation(options.signal);
     using owned = new DisposableStack();
@@ -108,8 +110,15 @@ export abstract class WanPipeline<Options extends GenerateOptions> implements Di
     } catch (error) {
       // What a cancelled run reports is the caller's own reason, not the operation it was cut at.
       if (TensorError.isInstance(error) && error.code === "cancelled") options.signal?.throwIfAborted();
-      throw error;
+      throw error instanceof NonFiniteError ? await this.#explained(error) : error;
     }
+  }
+
+  /** The error, with the weight that made the values so where one did. */
+  async #explained({ tensor, step }: NonFiniteError): Promise<NonFiniteError> {
+    const { textEncoder, imageEncoder, transformer, vae } = this.#components;
+    const models = { textEncoder, imageEncoder: imageEncoder?.encoder, vae, transformer };
+    return new NonFiniteError(tensor, step, await findDamagedWeight(models));
   }
 
   /** Lets go of the weights. */
@@ -175,15 +184,4 @@ export abstract class WanPipeline<Options extends GenerateOptions> implements Di
 
 function list(prompts: string | readonly string[] | undefined): readonly string[] {
   return typeof prompts === "string" ? [prompts] : (prompts ?? []);
-}
-
-function sizeRules({ transformer, vae }: WanCheckpoint): SizeRules {
-  return {
-    spatialFactor: vae.scaleFactorSpatial,
-    temporalFactor: vae.scaleFactorTemporal,
-    patchSize: transformer.patchSize,
-    latentChannels: vae.zDim,
-    textDim: transformer.textDim,
-    ropeMaxSeqLen: transformer.ropeMaxSeqLen,
-  };
 }
