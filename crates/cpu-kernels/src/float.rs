@@ -22,36 +22,27 @@ pub fn f32_to_f16(value: f32) -> u16 {
     let bits = value.to_bits();
     let sign = ((bits >> 16) & 0x8000) as u16;
     let magnitude = bits & 0x7fff_ffff;
-    if magnitude > 0x7f80_0000 {
-        return sign | 0x7e00;
-    }
-    // 65520 is the first value that rounds to infinity.
-    if magnitude >= 0x477f_f000 {
-        return sign | 0x7c00;
-    }
-    if magnitude < 0x3880_0000 {
-        // Subnormal half: adding 0.5 lines the 2^-24 unit up with the last mantissa bit, so that
-        // the addition itself rounds to nearest even.
-        let shifted = f32::from_bits(magnitude) + f32::from_bits(0x3f00_0000);
-        return sign | (shifted.to_bits().wrapping_sub(0x3f00_0000)) as u16;
-    }
+    // All cases are computed and one is taken: without branches a loop of these vectorises.
     let odd = (magnitude >> 13) & 1;
-    let rounded = magnitude.wrapping_sub(0x3800_0000).wrapping_add(0x0fff + odd);
-    sign | (rounded >> 13) as u16
+    let normal = magnitude.wrapping_sub(0x3800_0000).wrapping_add(0x0fff + odd) >> 13;
+    // Subnormal half: adding 0.5 lines the 2^-24 unit up with the last mantissa bit, so that the
+    // addition itself rounds to nearest even.
+    let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0x3f00_0000);
+    let rounded = if magnitude < 0x3880_0000 { subnormal } else { normal };
+    // 65520 is the first value that rounds to infinity.
+    let rounded = if magnitude >= 0x477f_f000 { 0x7c00 } else { rounded };
+    let rounded = if magnitude > 0x7f80_0000 { 0x7e00 } else { rounded };
+    sign | rounded as u16
 }
 
 /// IEEE half bits to `f32`, exact.
 #[inline(always)]
 pub fn f16_to_f32(bits: u16) -> f32 {
-    let sign = ((bits & 0x8000) as u32) << 16;
-    let exponent = ((bits >> 10) & 0x1f) as u32;
-    let mantissa = (bits & 0x3ff) as u32;
-    let magnitude = match exponent {
-        0 => (mantissa as f32 * f32::from_bits(0x3380_0000)).to_bits(),
-        31 => 0x7f80_0000 | (mantissa << 13),
-        _ => ((exponent + 112) << 23) | (mantissa << 13),
-    };
-    f32::from_bits(sign | magnitude)
+    /// 2^112, the difference of the exponents' biases as a factor: exact for subnormals too.
+    const REBIAS: f32 = f32::from_bits(0x7780_0000);
+    let magnitude = (f32::from_bits(((bits & 0x7fff) as u32) << 13) * REBIAS).to_bits();
+    let special = if bits & 0x7c00 == 0x7c00 { 0x7f80_0000 } else { 0 };
+    f32::from_bits(((bits & 0x8000) as u32) << 16 | magnitude | special)
 }
 
 #[cfg(test)]

@@ -35,6 +35,9 @@ impl Layout {
     /// Whether the elements lie one after the other in row-major order.
     pub fn is_contiguous(&self) -> bool {
         let mut expected = 1;
+        if self.count() == 0 {
+            return true;
+        }
         for dim in (0..self.rank()).rev() {
             if self.shape[dim] != 1 && self.strides[dim] != expected {
                 return false;
@@ -76,6 +79,7 @@ mod tests {
     #[test]
     fn empty_and_repeated_views() {
         assert_eq!(Layout::contiguous(&[3, 0, 2]).end(), 0);
+        assert!(Layout::contiguous(&[3, 0, 2]).is_contiguous());
         let repeated = Layout { shape: vec![5, 2], strides: vec![0, 1], offset: 0 };
         assert!(!repeated.is_contiguous());
         assert_eq!(repeated.end(), 2);

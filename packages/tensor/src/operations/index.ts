@@ -5,6 +5,7 @@ export { type Conv3dOptions, conv3d } from "./conv3d.ts";
 export { embedding } from "./embedding.ts";
 export { allFinite } from "./finite.ts";
 export { type LinearOptions, linear } from "./linear.ts";
+export { mean } from "./mean.ts";
 export { concatenate, pad, upsampleNearest } from "./movement.ts";
 export {
   type ChannelNormOptions,
@@ -15,4 +16,16 @@ export {
   type RmsNormOptions,
   rmsNorm,
 } from "./normalization.ts";
+export {
+  type BlockwiseCodes,
+  type DequantizeNf4Options,
+  dequantizeBlockwise,
+  dequantizeInt8,
+  dequantizeNf4,
+  type Int8Codes,
+  type Nf4Codes,
+  quantizeBlockwise,
+  quantizeInt8,
+  quantizeNf4,
+} from "./quantization.ts";
 export { type RmsNormRotaryOptions, rmsNormRotary, rotary } from "./rotary.ts";
