@@ -61,8 +61,9 @@ enum Job {
     Callback(Box<dyn FnOnce() + Send>),
 }
 
-type Kernel =
-    Box<dyn FnOnce(&Cpu<'_>, &[TensorRef<'_>], &[TensorMut<'_>]) -> Result<(), RuntimeError> + Send>;
+type Kernel = Box<
+    dyn FnOnce(&Cpu<'_>, &[TensorRef<'_>], &[TensorMut<'_>]) -> Result<(), RuntimeError> + Send,
+>;
 
 struct Operation {
     name: &'static str,
@@ -83,8 +84,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Stream {
-    /// A stream whose operations share `threads` threads and use at most `instruction_set`.
+    /// A stream whose operations share `threads` threads and use at most `instruction_set`, of what
+    /// the machine has.
     pub fn new(threads: usize, instruction_set: InstructionSet) -> Stream {
+        let instruction_set = instruction_set.min(InstructionSet::detect());
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             wake: Condvar::new(),
@@ -121,10 +124,7 @@ impl Stream {
 
     /// Operations that begin from now on use at most `instruction_set`, which the machine must
     /// have.
-    pub fn set_instruction_set(
-        &self,
-        instruction_set: InstructionSet,
-    ) -> Result<(), RuntimeError> {
+    pub fn set_instruction_set(&self, instruction_set: InstructionSet) -> Result<(), RuntimeError> {
         if instruction_set > InstructionSet::detect() {
             return Err(RuntimeError::argument(
                 "setInstructionSet",
