@@ -27,8 +27,7 @@ export const flags: readonly Flag[] = [
     value: "FILE",
     path: ["lastImage"],
     reads: "text",
-    help: "last frame",
-    unavailable: true,
+    help: "last frame, where the model takes one",
   },
   { name: "--prompt", value: "TEXT", path: ["prompt"], reads: "text", help: "what to show" },
   {
@@ -73,8 +72,7 @@ export const flags: readonly Flag[] = [
     value: "X",
     path: ["guidanceScale2"],
     reads: "number",
-    help: "the same for the low-noise expert",
-    unavailable: true,
+    help: "the same for the low-noise expert (default: --guidance-scale)",
   },
   {
     name: "--seed",
@@ -164,7 +162,6 @@ export const flags: readonly Flag[] = [
     path: ["cpuOffload"],
     reads: "switch",
     help: "keep only the part at work in memory",
-    unavailable: true,
   },
   {
     name: "--parallel-text-encoder",

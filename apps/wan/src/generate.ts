@@ -13,19 +13,23 @@ import {
 } from "@wan-ts/media";
 import { type DType, Generator, instructionSet, memory, setThreads, Tensor } from "@wan-ts/tensor";
 import {
+  checkInputs,
+  chooseTask,
   defaultAttentionRegistry,
   type GenerateOptions,
   type GenerateResult,
+  type ImageToVideoOptions,
+  loadPipeline,
   openCheckpoint,
+  PipelineInputError,
   type StageEvent,
   type WanCheckpoint,
-  WanImageToVideoPipeline,
-  WanTextToVideoPipeline,
 } from "@wan-ts/wan";
 import { mergeConfigs } from "./config/merge.ts";
 import { readConfig } from "./config/read.ts";
 import type { Config } from "./config/schema.ts";
 import { embeddedModel, readDefaults } from "./embedded-model.ts";
+import { flagOf } from "./flags.ts";
 import { InputError } from "./input-error.ts";
 import { formatSeconds, Progress } from "./progress.ts";
 
@@ -49,8 +53,10 @@ export async function generate(
   });
   const config = mergeConfigs(await readDefaults(checkpoint.path), said);
   const outputs = await checkOutputs(config);
-  const image = await readImage(config, checkpoint);
-  const options = generateOptions(config, checkpoint, image);
+  const task = chooseTask(checkpoint, config);
+  refuseInputs(() => checkInputs(checkpoint, task, config));
+  const images = await readImages(config);
+  const options = generateOptions(config, checkpoint, images.image);
   if (config.threads !== undefined) setThreads(config.threads);
 
   const progress = new Progress(process.stderr, config.output?.quiet ?? false);
@@ -60,6 +66,8 @@ export async function generate(
     dtype: config.dtype ?? fastestDType(),
     attention: registry,
     ...(config.attention?.backend === undefined ? {} : { attentionBackend: config.attention.backend }),
+    cpuOffload: config.cpuOffload,
+    task,
   };
   const run: GenerateOptions = {
     ...options,
@@ -70,15 +78,12 @@ export async function generate(
     },
     callbackOnStepEnd: (event) => progress.step(event),
   };
-  const pipeline =
-    checkpoint.task === "imageToVideo"
-      ? await WanImageToVideoPipeline.fromCheckpoint(checkpoint, load)
-      : await WanTextToVideoPipeline.fromCheckpoint(checkpoint, load);
-  using _pipeline = pipeline;
+  using pipeline = await loadPipeline(checkpoint, load);
   const loadSeconds = (performance.now() - loadStarted) / 1000;
   using result =
-    pipeline instanceof WanImageToVideoPipeline
-      ? await pipeline.generate({ ...run, image: image as RgbImage })
+    pipeline.task === "imageToVideo"
+      ? // There is an image: the check of inputs refuses a run without.
+        await pipeline.generate({ ...run, ...images, image: images.image as RgbImage })
       : await pipeline.generate(run);
 
   const writeStarted = performance.now();
@@ -110,7 +115,7 @@ export async function generate(
       ],
       collectives: {},
       attention: pipeline.transformer.attentionBackend,
-      dtype: pipeline.transformer.dtype,
+      dtype: pipeline.dtype,
     };
     process.stdout.write(`${JSON.stringify(report)}\n`);
   }
@@ -138,15 +143,24 @@ async function checkOutputs(config: Config): Promise<Outputs> {
   return { file, saveLatents, saveFrames };
 }
 
-async function readImage(config: Config, checkpoint: WanCheckpoint): Promise<RgbImage | undefined> {
-  if (checkpoint.task === "textToVideo") {
-    if (config.image !== undefined)
-      throw new InputError(`--image: ${checkpoint.path} makes videos from text alone and takes no image`);
-    return undefined;
+/** Runs a check of the library, whose message then names the flag rather than the option. */
+function refuseInputs(check: () => void): void {
+  try {
+    check();
+  } catch (error) {
+    if (!PipelineInputError.isInstance(error)) throw error;
+    const flag = flagOf([error.option])?.name ?? error.option;
+    throw new InputError(`${flag} must be ${error.expected}, but is ${error.found}`);
   }
-  if (config.image === undefined)
-    throw new InputError(`--image is needed: ${checkpoint.path} makes videos from an image and a prompt`);
-  return loadImage(config.image);
+}
+
+async function readImages(
+  config: Config,
+): Promise<Partial<Pick<ImageToVideoOptions, "image" | "lastImage">>> {
+  return {
+    ...(config.image === undefined ? {} : { image: await loadImage(config.image) }),
+    ...(config.lastImage === undefined ? {} : { lastImage: await loadImage(config.lastImage) }),
+  };
 }
 
 function generateOptions(
@@ -175,6 +189,7 @@ function generateOptions(
     numFrames,
     numInferenceSteps: config.steps ?? 16,
     guidanceScale: config.guidanceScale ?? 5,
+    ...(config.guidanceScale2 === undefined ? {} : { guidanceScale2: config.guidanceScale2 }),
     generator: new Generator(config.seed ?? 42),
   };
 }

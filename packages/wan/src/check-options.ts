@@ -3,6 +3,8 @@ import type { GenerateOptions } from "./options.ts";
 
 /** Sizes of a run, checked. */
 export interface RunSizes {
+  readonly prompts: number;
+  /** Videos: as many of each prompt as were asked for. */
   readonly batch: number;
   readonly height: number;
   readonly width: number;
@@ -12,6 +14,7 @@ export interface RunSizes {
   readonly latentWidth: number;
   readonly steps: number;
   readonly guidanceScale: number;
+  readonly guidanceScale2: number;
   readonly maxSequenceLength: number;
 }
 
@@ -41,13 +44,12 @@ export function checkOptions(options: GenerateOptions, rules: SizeRules): RunSiz
   const steps = whole("numInferenceSteps", options.numInferenceSteps ?? 50, 1, 1000);
   const perPrompt = whole("numVideosPerPrompt", options.numVideosPerPrompt ?? 1, 1, 1024);
   const maxSequenceLength = whole("maxSequenceLength", options.maxSequenceLength ?? 512, 1, 512);
-  const guidanceScale = options.guidanceScale ?? 5;
-  if (!Number.isFinite(guidanceScale)) {
-    throw new PipelineInputError("guidanceScale", "a finite number", `${guidanceScale}`);
-  }
+  const guidanceScale = finite("guidanceScale", options.guidanceScale ?? 5);
   const latentFrames = (numFrames - 1) / rules.temporalFactor + 1;
+  const promptCount = prompts(options, guidanceScale > 1);
   const sizes: RunSizes = {
-    batch: prompts(options, guidanceScale > 1) * perPrompt,
+    prompts: promptCount,
+    batch: promptCount * perPrompt,
     height,
     width,
     numFrames,
@@ -56,6 +58,7 @@ export function checkOptions(options: GenerateOptions, rules: SizeRules): RunSiz
     latentWidth: width / rules.spatialFactor,
     steps,
     guidanceScale,
+    guidanceScale2: finite("guidanceScale2", options.guidanceScale2 ?? guidanceScale),
     maxSequenceLength,
   };
   positions("numFrames", latentFrames / rules.patchSize[0], rules.ropeMaxSeqLen);
@@ -85,6 +88,11 @@ function frames(value: number, factor: number): number {
 function whole(option: string, value: number, low: number, high: number): number {
   if (Number.isInteger(value) && value >= low && value <= high) return value;
   throw new PipelineInputError(option, `a whole number from ${low} to ${high}`, `${value}`);
+}
+
+function finite(option: string, value: number): number {
+  if (Number.isFinite(value)) return value;
+  throw new PipelineInputError(option, "a finite number", `${value}`);
 }
 
 function positions(option: string, tokens: number, most: number): void {
@@ -121,9 +129,10 @@ function prompts(options: GenerateOptions, guided: boolean): number {
 
 function tensors(options: GenerateOptions, sizes: RunSizes, rules: SizeRules): void {
   const { latents, promptEmbeds, negativePromptEmbeds, generator } = options;
-  const expect = (option: string, shape: readonly number[], found: readonly number[]): void => {
-    if (shape.length === found.length && shape.every((size, dim) => size === found[dim])) return;
-    throw new PipelineInputError(option, `of shape [${shape}]`, `[${found}]`);
+  const expect = (option: string, shape: readonly (number | "tokens")[], found: readonly number[]): void => {
+    const fits = shape.every((size, dim) => (size === "tokens" ? found[dim]! > 0 : size === found[dim]));
+    if (fits && shape.length === found.length) return;
+    throw new PipelineInputError(option, `of shape [${shape.join(", ")}]`, `[${found.join(", ")}]`);
   };
   if (latents) {
     const { batch, latentFrames, latentHeight, latentWidth } = sizes;
@@ -131,8 +140,7 @@ function tensors(options: GenerateOptions, sizes: RunSizes, rules: SizeRules): v
   }
   for (const [option, embeds] of Object.entries({ promptEmbeds, negativePromptEmbeds })) {
     if (!embeds) continue;
-    const count = promptEmbeds?.size(0) ?? embeds.size(0);
-    expect(option, [count, sizes.maxSequenceLength, rules.textDim], embeds.shape);
+    expect(option, [sizes.prompts, "tokens", rules.textDim], embeds.shape);
   }
   if (Array.isArray(generator) && generator.length !== sizes.batch) {
     throw new PipelineInputError(

@@ -11,6 +11,7 @@ import {
   type VaeConfig,
 } from "@wan-ts/models";
 import { createScheduler, type Scheduler, type SchedulerKind } from "@wan-ts/schedulers";
+import { checkParts } from "./check-parts.ts";
 import { CheckpointError } from "./errors.ts";
 
 /** What a checkpoint makes videos from. */
@@ -34,13 +35,31 @@ export interface ImageEncoderConfig {
   readonly preprocessor: ClipPreprocessorConfig;
 }
 
+/** The second of two transformers, and where it takes over. */
+export interface LowNoiseExpertConfig {
+  readonly transformer: TransformerConfig;
+  /** Share of the training timesteps below which it denoises. */
+  readonly boundaryRatio: number;
+}
+
 /** A checkpoint whose configs are read and fit together; no weights are. */
 export interface WanCheckpoint {
   /** The directory, as it was named or found. */
   readonly path: string;
+  /** What `model_index.json` says that it is for. */
   readonly task: Task;
+  /** What its weights can do: both, where the image takes the place of the first latent frame. */
+  readonly tasks: readonly Task[];
   readonly directory: ModelDirectory;
+  /** The only transformer, or the expert of high noise. */
   readonly transformer: TransformerConfig;
+  /** The expert of low noise, where there are two (Wan 2.2 A14B). */
+  readonly lowNoiseExpert: LowNoiseExpertConfig | undefined;
+  /**
+   * Whether each token has its own timestep and an image is the first latent frame (Wan 2.2 TI2V),
+   * rather than channels beside the latents.
+   */
+  readonly expandTimesteps: boolean;
   readonly textEncoder: Umt5Config;
   readonly vae: VaeConfig;
   /** Present where the transformer attends to image tokens. */
@@ -50,10 +69,10 @@ export interface WanCheckpoint {
   readonly sizeMultiple: readonly [height: number, width: number];
 }
 
-const tasks: Readonly<Record<string, Task>> = {
-  WanPipeline: "textToVideo",
-  WanImageToVideoPipeline: "imageToVideo",
-};
+const tasks: ReadonlyMap<string, Task> = new Map([
+  ["WanPipeline", "textToVideo"],
+  ["WanImageToVideoPipeline", "imageToVideo"],
+]);
 
 /**
  * Reads and checks every config of a checkpoint in diffusers layout: a directory or a hub id.
@@ -67,43 +86,29 @@ export async function openCheckpoint(model: string, options: OpenOptions = {}): 
     options.revision === undefined ? {} : { revision: options.revision },
   );
   const directory = await openModelDirectory(resolved.directory, { variant: options.variant });
-  const { className } = directory.index;
-  const task = tasks[className];
-  const indexFile = `${directory.path}/model_index.json`;
+  const { className, expandTimesteps } = directory.index;
+  const task = tasks.get(className);
   if (task === undefined) {
-    throw new CheckpointError(indexFile, `_class_name ${Object.keys(tasks).join(" or ")}`, className);
+    throw new CheckpointError(
+      indexFile(directory),
+      `_class_name ${[...tasks.keys()].join(" or ")}`,
+      className,
+    );
   }
-  refuseWan22(directory, indexFile);
-  const read = async <T>(part: ModelComponent, parse: (json: unknown, file: string) => T): Promise<T> => {
-    const { json, file } = await part.config();
-    return parse(json, file);
-  };
   const transformer = await read(directory.component("transformer"), parseTransformerConfig);
-  const textEncoder = await read(directory.component("textEncoder"), parseUmt5Config);
   const vae = await read(directory.component("vae"), parseVaeConfig);
-  const imageEncoder =
-    transformer.imageDim === null
-      ? undefined
-      : {
-          encoder: await read(directory.component("imageEncoder"), parseClipVisionConfig),
-          preprocessor: await read(directory.component("imageProcessor"), parseClipPreprocessorConfig),
-        };
-  const scheduler = await read(directory.component("scheduler"), (json, source) =>
-    createScheduler(json, {
-      source,
-      ...(options.scheduler === undefined ? {} : { kind: options.scheduler }),
-      ...(options.flowShift === undefined ? {} : { flowShift: options.flowShift }),
-    }),
-  );
   const checkpoint: WanCheckpoint = {
     path: directory.path,
     task,
+    tasks: expandTimesteps ? [...tasks.values()] : [task],
     directory,
     transformer,
-    textEncoder,
+    lowNoiseExpert: await readLowNoiseExpert(directory),
+    expandTimesteps,
+    textEncoder: await read(directory.component("textEncoder"), parseUmt5Config),
     vae,
-    imageEncoder,
-    scheduler,
+    imageEncoder: transformer.imageDim === null ? undefined : await readImageEncoder(directory),
+    scheduler: await readScheduler(directory, options),
     sizeMultiple: [
       vae.scaleFactorSpatial * transformer.patchSize[1],
       vae.scaleFactorSpatial * transformer.patchSize[2],
@@ -113,45 +118,46 @@ export async function openCheckpoint(model: string, options: OpenOptions = {}): 
   return checkpoint;
 }
 
-function refuseWan22({ index, path }: ModelDirectory, file: string): void {
-  const wan21 = "a Wan 2.1 checkpoint: Wan 2.2 is not available in this version of wan-ts";
-  if (index.boundaryRatio !== null)
-    throw new CheckpointError(file, wan21, `boundary_ratio ${index.boundaryRatio}`);
-  if (index.expandTimesteps) throw new CheckpointError(file, wan21, "expand_timesteps true");
-  if (index.components.has("transformer2")) throw new CheckpointError(path, wan21, "a second transformer");
+async function read<T>(part: ModelComponent, parse: (json: unknown, file: string) => T): Promise<T> {
+  const { json, file } = await part.config();
+  return parse(json, file);
 }
 
-/** Refuses parts whose widths don't meet: each is right by itself, and the first product would fail. */
-function checkParts({ directory, task, transformer, textEncoder, vae, imageEncoder }: WanCheckpoint): void {
-  const file = directory.component("transformer").folder;
-  const expect = (key: string, found: number | null, expected: number | null, reason: string): void => {
-    if (found !== expected) throw new CheckpointError(file, `${key} ${expected}, ${reason}`, `${found}`);
-  };
-  expect("out_channels", transformer.outChannels, vae.zDim, "the VAE's z_dim");
-  expect("text_dim", transformer.textDim, textEncoder.dModel, "the text encoder's d_model");
-  if (task === "textToVideo") {
-    expect("in_channels", transformer.inChannels, vae.zDim, "the VAE's z_dim");
-    expect("image_dim", transformer.imageDim, null, "as text to video has no image");
-    return;
-  }
-  expect(
-    "in_channels",
-    transformer.inChannels,
-    2 * vae.zDim + vae.scaleFactorTemporal,
-    "latents, mask and condition",
-  );
-  if (imageEncoder)
-    expect(
-      "image_dim",
-      transformer.imageDim,
-      imageEncoder.encoder.hiddenSize,
-      "the image encoder's hidden_size",
-    );
-  if (transformer.posEmbedSeqLen !== null) {
+/** Two transformers and the boundary between them come together or not at all. */
+async function readLowNoiseExpert(directory: ModelDirectory): Promise<LowNoiseExpertConfig | undefined> {
+  const { boundaryRatio } = directory.index;
+  const part = directory.components.get("transformer2");
+  if (!part && boundaryRatio === null) return undefined;
+  if (!part) {
     throw new CheckpointError(
-      file,
-      "pos_embed_seq_len null: first and last frame is not available in this version of wan-ts",
-      `${transformer.posEmbedSeqLen}`,
+      indexFile(directory),
+      `transformer_2, as boundary_ratio is ${boundaryRatio}`,
+      "none",
     );
   }
+  if (boundaryRatio === null) {
+    throw new CheckpointError(indexFile(directory), "boundary_ratio, as there is a transformer_2", "none");
+  }
+  return { transformer: await read(part, parseTransformerConfig), boundaryRatio };
+}
+
+async function readImageEncoder(directory: ModelDirectory): Promise<ImageEncoderConfig> {
+  return {
+    encoder: await read(directory.component("imageEncoder"), parseClipVisionConfig),
+    preprocessor: await read(directory.component("imageProcessor"), parseClipPreprocessorConfig),
+  };
+}
+
+function readScheduler(directory: ModelDirectory, { scheduler, flowShift }: OpenOptions): Promise<Scheduler> {
+  return read(directory.component("scheduler"), (json, source) =>
+    createScheduler(json, {
+      source,
+      ...(scheduler === undefined ? {} : { kind: scheduler }),
+      ...(flowShift === undefined ? {} : { flowShift }),
+    }),
+  );
+}
+
+function indexFile(directory: ModelDirectory): string {
+  return `${directory.path}/model_index.json`;
 }

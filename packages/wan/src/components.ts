@@ -1,9 +1,10 @@
 import { AttentionDispatcher, type AttentionRegistry, type AttentionRequest } from "@wan-ts/attention";
-import { type ComponentName, openWeights, type WeightSource } from "@wan-ts/hub";
+import type { ComponentName } from "@wan-ts/hub";
 import {
   ClipVisionEncoder,
   clipVisionAttentionRequests,
   clipVisionLoadOptions,
+  type TransformerConfig,
   transformerAttentionRequests,
   transformerLoadOptions,
   Umt5Encoder,
@@ -13,48 +14,47 @@ import {
   WanTransformer,
   WanVae,
 } from "@wan-ts/models";
-import {
-  checkParameters,
-  loadParameters,
-  type ModuleNode,
-  type LoadOptions as ParameterOptions,
-} from "@wan-ts/nn";
+import type { ModuleNode, LoadOptions as ParameterOptions } from "@wan-ts/nn";
 import type { Device, DType } from "@wan-ts/tensor";
 import { Tokenizer } from "@wan-ts/text";
 import { defaultAttentionRegistry } from "./attention-backends.ts";
 import type { OpenOptions, WanCheckpoint } from "./checkpoint.ts";
 import type { ImageEncoder } from "./encode-image.ts";
+import { WeightedModel } from "./weighted-model.ts";
 
 /** The models of a pipeline that attend. */
-export type AttendingModel = "transformer" | "textEncoder" | "imageEncoder" | "vae";
+export type AttendingModel = "transformer" | "transformer2" | "textEncoder" | "imageEncoder" | "vae";
 
 /** How a pipeline is loaded. */
 export interface LoadOptions extends OpenOptions {
-  /** Of the transformer and the text encoder; the VAE and the image encoder are float32. By default bfloat16. */
+  /** Of the transformers and the text encoder; the VAE and the image encoder are float32. By default bfloat16. */
   readonly dtype?: DType | undefined;
   /** Attention backends to choose from, best first; by default those that come with wan-ts. */
   readonly attention?: AttentionRegistry | undefined;
   /**
-   * The transformer's attention backend by name, or each model's. A model that is not named takes
-   * the first of the registry that supports what it asks for.
+   * The transformers' attention backend by name, or each model's. A model that is not named takes
+   * the first of the registry that supports what it asks for; `transformer2` what `transformer` does.
    */
   readonly attentionBackend?: string | Partial<Record<AttendingModel, string>> | undefined;
+  /**
+   * Whether only the model at work is held in memory: mapped and cast when it is needed, dropped
+   * after. Takes the time to read weights at each use; by default false.
+   */
+  readonly cpuOffload?: boolean | undefined;
+  /** Prompts whose embeddings are kept for later calls; by default 16, about 2 MB each for a prompt of 128 tokens. */
+  readonly promptCacheSize?: number | undefined;
 }
 
-/** The models of a pipeline, loaded. */
+/** The models of a pipeline; all are checked, and all but those on demand are loaded. */
 export interface WanComponents extends Disposable {
+  /** Of the transformers and of embeddings. */
+  readonly dtype: DType;
   readonly tokenizer: Tokenizer;
-  readonly textEncoder: Umt5Encoder;
-  readonly transformer: WanTransformer;
-  readonly vae: WanVae;
+  readonly textEncoder: WeightedModel<Umt5Encoder>;
+  readonly transformer: WeightedModel<WanTransformer>;
+  readonly transformer2: WeightedModel<WanTransformer> | undefined;
+  readonly vae: WeightedModel<WanVae>;
   readonly imageEncoder: ImageEncoder | undefined;
-}
-
-/** A model yet to be loaded, and how. */
-interface Part {
-  readonly name: ComponentName;
-  readonly module: ModuleNode;
-  readonly options: ParameterOptions;
 }
 
 const device: Device = "cpu";
@@ -70,72 +70,72 @@ export async function loadComponents(
   checkpoint: WanCheckpoint,
   options: LoadOptions = {},
 ): Promise<WanComponents> {
+  const { directory, textEncoder: textConfig, vae: vaeConfig, imageEncoder: imageConfig } = checkpoint;
   const dtype = options.dtype ?? "bfloat16";
+  const onDemand = options.cpuOffload ?? false;
   const registry = options.attention ?? defaultAttentionRegistry();
   const dispatcher = (model: AttendingModel, requests: readonly AttentionRequest[]): AttentionDispatcher =>
     new AttentionDispatcher(registry, requests, backendOf(options.attentionBackend, model));
+  const weighted = <M extends ModuleNode>(
+    name: ComponentName,
+    module: M,
+    read: ParameterOptions,
+  ): WeightedModel<M> => new WeightedModel(module, directory.component(name), { ...read, onDemand });
+  const transformerOf = (
+    name: "transformer" | "transformer2",
+    config: TransformerConfig,
+  ): WeightedModel<WanTransformer> => {
+    const attention = dispatcher(name, transformerAttentionRequests(config, dtype, device));
+    return weighted(name, new WanTransformer(config, attention), transformerLoadOptions(dtype));
+  };
 
-  const {
-    transformer: transformerConfig,
-    textEncoder: textConfig,
-    vae: vaeConfig,
-    imageEncoder: imageConfig,
-  } = checkpoint;
-  const transformer = new WanTransformer(
-    transformerConfig,
-    dispatcher("transformer", transformerAttentionRequests(transformerConfig, dtype, device)),
-  );
   const textEncoder = new Umt5Encoder(
     textConfig,
     dispatcher("textEncoder", umt5AttentionRequests(textConfig, dtype, device)),
   );
   const vae = new WanVae(vaeConfig, dispatcher("vae", vaeAttentionRequests(vaeConfig, "float32", device)));
-  const parts: Part[] = [
-    { name: "textEncoder", module: textEncoder, options: umt5LoadOptions(dtype) },
-    { name: "transformer", module: transformer, options: transformerLoadOptions(dtype) },
-    { name: "vae", module: vae, options: { dtype: "float32" } },
-  ];
+  const models = {
+    textEncoder: weighted("textEncoder", textEncoder, umt5LoadOptions(dtype)),
+    transformer: transformerOf("transformer", checkpoint.transformer),
+    transformer2:
+      checkpoint.lowNoiseExpert && transformerOf("transformer2", checkpoint.lowNoiseExpert.transformer),
+    vae: weighted("vae", vae, { dtype: "float32" }),
+  };
   let imageEncoder: ImageEncoder | undefined;
   if (imageConfig) {
     const encoder = new ClipVisionEncoder(
       imageConfig.encoder,
       dispatcher("imageEncoder", clipVisionAttentionRequests(imageConfig.encoder, "float32", device)),
     );
-    imageEncoder = { encoder, preprocessor: imageConfig.preprocessor };
-    parts.push({ name: "imageEncoder", module: encoder, options: clipVisionLoadOptions(encoder, "float32") });
+    imageEncoder = {
+      encoder: weighted("imageEncoder", encoder, clipVisionLoadOptions(encoder, "float32")),
+      preprocessor: imageConfig.preprocessor,
+    };
   }
-
-  const tokenizer = await Tokenizer.fromDirectory(checkpoint.directory.component("tokenizer").folder);
-  await loadParts(checkpoint, parts);
-  return {
-    tokenizer,
-    textEncoder,
-    transformer,
-    vae,
-    imageEncoder,
-    [Symbol.dispose]: () => {
-      for (const { module } of parts) module.dispose();
-    },
+  const tokenizer = await Tokenizer.fromDirectory(directory.component("tokenizer").folder);
+  const all: readonly WeightedModel<ModuleNode>[] = [
+    models.textEncoder,
+    models.transformer,
+    ...(models.transformer2 ? [models.transformer2] : []),
+    models.vae,
+    ...(imageEncoder ? [imageEncoder.encoder] : []),
+  ];
+  const dispose = (): void => {
+    for (const model of all) model[Symbol.dispose]();
   };
-}
-
-/** Opens all weights, checks all, then reads all. */
-async function loadParts({ directory }: WanCheckpoint, parts: readonly Part[]): Promise<void> {
-  using opened = new DisposableStack();
-  const sources = new Map<Part, WeightSource>();
-  for (const part of parts) {
-    sources.set(part, opened.use(await openWeights(await directory.component(part.name).weights())));
-  }
-  for (const [part, source] of sources) checkParameters(part.module, source, part.options);
   try {
-    for (const [part, source] of sources) loadParameters(part.module, source, part.options);
+    for (const model of all) await model.check();
+    if (!onDemand) for (const model of all) await model.load();
   } catch (error) {
-    for (const { module } of parts) module.dispose();
+    dispose();
     throw error;
   }
+  return { dtype, tokenizer, ...models, imageEncoder, [Symbol.dispose]: dispose };
 }
 
 function backendOf(backend: LoadOptions["attentionBackend"], model: AttendingModel): string | undefined {
-  if (typeof backend === "string") return model === "transformer" ? backend : undefined;
-  return backend?.[model];
+  if (typeof backend === "string") {
+    return model === "transformer" || model === "transformer2" ? backend : undefined;
+  }
+  return backend?.[model] ?? (model === "transformer2" ? backend?.transformer : undefined);
 }

@@ -9,7 +9,7 @@ import type { Frames } from "./result.ts";
 export type DecodedVideo = { readonly frames: Frames } | { readonly tensor: Tensor };
 
 /**
- * Decodes the latents (1, 16, T, H, W) of one video, some frames at a time. `np` gives float32 in
+ * Decodes the latents (1, zDim, T, H, W) of one video, some frames at a time. `np` gives float32 in
  * [0, 1], `pil` bytes rounded to nearest, `pt` a tensor (F, 3, H, W).
  *
  * @throws {NonFiniteError} where a value is not finite.

@@ -1,17 +1,26 @@
 import { type ClipPreprocessorConfig, clipPreprocess, type RgbImage } from "@wan-ts/media";
 import type { ClipVisionEncoder } from "@wan-ts/models";
-import { type DType, scope, Tensor } from "@wan-ts/tensor";
+import { concatenate, type DType, scope, Tensor } from "@wan-ts/tensor";
+import type { WeightedModel } from "./weighted-model.ts";
 
-/** What turns the first frame into image tokens. */
+/** What turns the given frames into image tokens. */
 export interface ImageEncoder {
-  readonly encoder: ClipVisionEncoder;
+  readonly encoder: WeightedModel<ClipVisionEncoder>;
   readonly preprocessor: ClipPreprocessorConfig;
 }
 
-/** Image tokens (1, 1 + patches, imageDim) of `dtype`: the encoder's last state but one. */
-export function encodeImage({ encoder, preprocessor }: ImageEncoder, image: RgbImage, dtype: DType): Tensor {
+/** Image tokens (images, 1 + patches, imageDim) of `dtype`: the encoder's last state but one of each. */
+export function encodeImages(
+  encoder: ClipVisionEncoder,
+  preprocessor: ClipPreprocessorConfig,
+  images: readonly RgbImage[],
+  dtype: DType,
+): Tensor {
   return scope(() => {
-    const { data, height, width } = clipPreprocess(image, preprocessor);
-    return encoder.call({ pixelValues: Tensor.from(data, [1, 3, height, width]) }).to(dtype);
+    const states = images.map((image) => {
+      const { data, height, width } = clipPreprocess(image, preprocessor);
+      return encoder.call({ pixelValues: Tensor.from(data, [1, 3, height, width]) });
+    });
+    return concatenate(states, 0).to(dtype);
   });
 }

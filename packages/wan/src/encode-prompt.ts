@@ -1,67 +1,94 @@
 import type { Umt5Encoder } from "@wan-ts/models";
-import { concatenate, type DType, pad, scope, Tensor } from "@wan-ts/tensor";
+import { allFinite, type Cancellation, type DType, keep, pad, scope, Tensor } from "@wan-ts/tensor";
 import { cleanPrompt, type Encoded, type Tokenizer } from "@wan-ts/text";
+import { NonFiniteError } from "./errors.ts";
+import { PromptCache } from "./prompt-cache.ts";
+import type { WeightedModel } from "./weighted-model.ts";
 
-/** Prompts as tokens, each of the same length with its padding. */
-export type TokenizedPrompts = readonly Encoded[];
-
-/** Cleans and tokenizes prompts. */
-export function tokenizePrompts(
-  tokenizer: Tokenizer,
-  prompts: readonly string[],
-  maxSequenceLength: number,
-): Promise<TokenizedPrompts> {
-  return Promise.all(
-    prompts.map((prompt) => tokenizer.encode(cleanPrompt(prompt), { maxLength: maxSequenceLength })),
-  );
+/** What turns prompts into embeddings. */
+export interface PromptEncoderParts {
+  readonly tokenizer: Tokenizer;
+  readonly textEncoder: WeightedModel<Umt5Encoder>;
+  /** Of the embeddings. */
+  readonly dtype: DType;
+  /** Prompts whose embeddings are kept for later calls. */
+  readonly cacheSize: number;
 }
 
 /**
- * Text embeddings of prompts, (prompts, tokens, textDim) of `dtype`, as diffusers'
- * `_get_t5_prompt_embeds`: rows past a prompt's own length are zeros, and are attended to later on.
- *
- * Padding is masked out of the encoder's attention, so it reads only as many tokens as the longest
- * prompt has: the same states for a fraction of the work.
+ * Embeds prompts as diffusers' `_get_t5_prompt_embeds`, each by itself, so that a prompt's embeddings
+ * don't depend on those it came with; and once, as long as the cache holds them.
  */
-export function encodePrompts(textEncoder: Umt5Encoder, prompts: TokenizedPrompts, dtype: DType): Tensor {
-  const tokens = prompts[0]?.ids.length ?? 0;
-  const longest = Math.max(...prompts.map((prompt) => prompt.length));
-  const shape = [prompts.length, longest];
-  return scope(() => {
-    const inputIds = Tensor.from(joined(prompts.map(({ ids }) => ids.subarray(0, longest))), shape);
-    const attentionMask = Tensor.from(
-      joined(prompts.map((prompt) => prompt.attentionMask.subarray(0, longest))),
-      shape,
-    );
-    const states = textEncoder.call({ inputIds, attentionMask }).to(dtype); // (P, longest, textDim)
-    const rows = prompts.map(({ length }, index) =>
-      pad(states.slice(0, index, index + 1).slice(1, 0, length), [
-        [0, 0],
-        [0, tokens - length],
-        [0, 0],
-      ]),
-    );
-    return concatenate(rows, 0); // (P, tokens, textDim)
-  });
-}
+export class PromptEncoder implements Disposable {
+  readonly cache: PromptCache;
+  readonly #parts: PromptEncoderParts;
 
-/** Each row repeated `count` times, one after the other. */
-export function repeatRows(rows: Tensor, count: number): Tensor {
-  return scope(() => {
-    const [batch, ...rest] = rows.shape as [number, ...number[]];
-    return rows
-      .unsqueeze(1)
-      .expand([batch, count, ...rest])
-      .reshape([batch * count, ...rest]);
-  });
-}
-
-function joined(parts: readonly Int32Array[]): Int32Array {
-  const whole = new Int32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
+  constructor(parts: PromptEncoderParts) {
+    this.#parts = parts;
+    this.cache = new PromptCache(parts.cacheSize);
   }
-  return whole;
+
+  /**
+   * Embeddings of each prompt, (1, maxSequenceLength, textDim), which the caller disposes: rows past a
+   * prompt's own tokens are zeros, and are attended to later on.
+   *
+   * The text encoder is borrowed only where a prompt is new.
+   *
+   * @throws {NonFiniteError}, and whatever reading weights throws.
+   */
+  async encode(
+    prompts: readonly string[],
+    maxSequenceLength: number,
+    cancellation: Cancellation,
+  ): Promise<Tensor[]> {
+    const { dtype } = this.#parts;
+    using tokens = new DisposableStack(); // Embeddings of the prompts' own tokens.
+    const states = new Map<string, Tensor>();
+    const texts = prompts.map(cleanPrompt);
+    for (const text of texts) {
+      const held = this.cache.get({ text, maxSequenceLength, dtype });
+      if (held) states.set(text, tokens.use(held));
+    }
+    const fresh = new Set(texts.filter((text) => !states.has(text)));
+    if (fresh.size > 0) {
+      using borrowed = await this.#parts.textEncoder.borrow();
+      for (const text of fresh) {
+        const encoded = await this.#parts.tokenizer.encode(text, { maxLength: maxSequenceLength });
+        const state = tokens.use(cancellation.run(() => encodeTokens(borrowed.module, encoded, dtype)));
+        if (!(await allFinite(state))) throw new NonFiniteError("prompt embeddings");
+        states.set(text, state);
+        this.cache.set({ text, maxSequenceLength, dtype }, state);
+      }
+    }
+    return keep(scope(() => texts.map((text) => padTo(states.get(text)!, maxSequenceLength))));
+  }
+
+  /** Lets go of the cache. */
+  [Symbol.dispose](): void {
+    this.cache[Symbol.dispose]();
+  }
+}
+
+/**
+ * States of a prompt's own tokens, (1, length, textDim) of `dtype`. Padding would be masked out of
+ * the encoder's attention, so it is left away: the same states for a fraction of the work.
+ */
+function encodeTokens(
+  textEncoder: Umt5Encoder,
+  { ids, attentionMask, length }: Encoded,
+  dtype: DType,
+): Tensor {
+  return scope(() => {
+    const inputIds = Tensor.from(ids.subarray(0, length), [1, length]);
+    const mask = Tensor.from(attentionMask.subarray(0, length), [1, length]);
+    return textEncoder.call({ inputIds, attentionMask: mask }).to(dtype);
+  });
+}
+
+function padTo(states: Tensor, tokens: number): Tensor {
+  return pad(states, [
+    [0, 0],
+    [0, tokens - states.size(1)],
+    [0, 0],
+  ]);
 }

@@ -24,11 +24,11 @@ export interface StepEvent {
 
 /** What a callback at the end of a step may look at. It owns none of it. */
 export interface StepTensors {
-  /** (B, 16, T, H, W) float32. */
+  /** (B, zDim, T, H, W): float32, or with flow-match Euler the transformer's dtype. */
   readonly latents: Tensor;
-  /** (B, 512, textDim). */
+  /** (B, tokens, textDim). */
   readonly promptEmbeds: Tensor;
-  /** (B, 512, textDim), where there is guidance. */
+  /** (B, tokens, textDim), where there is guidance. */
   readonly negativePromptEmbeds: Tensor | undefined;
 }
 

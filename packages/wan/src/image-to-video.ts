@@ -1,23 +1,24 @@
-import { allFinite, type Cancellation } from "@wan-ts/tensor";
+import type { RgbImage } from "@wan-ts/media";
+import { allFinite, type Cancellation, type Tensor } from "@wan-ts/tensor";
 import type { RunSizes } from "./check-options.ts";
 import { openCheckpoint, type WanCheckpoint } from "./checkpoint.ts";
-import { type LoadOptions, loadComponents, type WanComponents } from "./components.ts";
-import { encodeImage } from "./encode-image.ts";
-import { repeatRows } from "./encode-prompt.ts";
-import { CheckpointError, NonFiniteError, PipelineInputError } from "./errors.ts";
-import { encodeCondition } from "./image-condition.ts";
+import { type LoadOptions, loadComponents } from "./components.ts";
+import { encodeImages } from "./encode-image.ts";
+import { NonFiniteError, PipelineInputError } from "./errors.ts";
+import { encodeCondition, encodeFirstFrame } from "./image-condition.ts";
+import { checkTask } from "./inputs.ts";
 import type { ImageToVideoOptions } from "./options.ts";
 import { type Conditioning, WanPipeline } from "./pipeline.ts";
+import { tileRows } from "./rows.ts";
 import { timeStage } from "./stage-clock.ts";
+import { channelCondition, firstFrameCondition, type VideoCondition } from "./video-condition.ts";
 
-/** Video from a first frame and a prompt, with a Wan 2.1 image-to-video checkpoint. */
+/**
+ * Video from a first frame, or from first and last frame, and a prompt: Wan 2.1 I2V and FLF2V, Wan 2.2
+ * I2V-A14B and TI2V-5B. After `WanImageToVideoPipeline` of diffusers.
+ */
 export class WanImageToVideoPipeline extends WanPipeline<ImageToVideoOptions> {
-  readonly #parts: WanComponents;
-
-  private constructor(checkpoint: WanCheckpoint, components: WanComponents) {
-    super(checkpoint, components);
-    this.#parts = components;
-  }
+  override readonly task = "imageToVideo";
 
   /**
    * Loads a checkpoint in diffusers layout: a directory or a hub id.
@@ -33,23 +34,8 @@ export class WanImageToVideoPipeline extends WanPipeline<ImageToVideoOptions> {
     checkpoint: WanCheckpoint,
     options: LoadOptions = {},
   ): Promise<WanImageToVideoPipeline> {
-    if (checkpoint.task !== "imageToVideo") {
-      throw new CheckpointError(checkpoint.path, "an image-to-video checkpoint", "a text-to-video one");
-    }
-    return new WanImageToVideoPipeline(checkpoint, await loadComponents(checkpoint, options));
-  }
-
-  protected override check(options: ImageToVideoOptions): void {
-    if (options.image === undefined) throw new PipelineInputError("image", "given", "missing");
-    const { imageEmbeds } = options;
-    const { imageDim } = this.checkpoint.transformer;
-    if (imageEmbeds && (imageEmbeds.rank !== 3 || imageEmbeds.size(2) !== imageDim)) {
-      throw new PipelineInputError(
-        "imageEmbeds",
-        `of shape [1, tokens, ${imageDim}]`,
-        `[${imageEmbeds.shape}]`,
-      );
-    }
+    checkTask(checkpoint, "imageToVideo");
+    return new WanImageToVideoPipeline(checkpoint, await loadComponents(checkpoint, options), options);
   }
 
   protected override async prepareConditioning(
@@ -58,25 +44,60 @@ export class WanImageToVideoPipeline extends WanPipeline<ImageToVideoOptions> {
     cancellation: Cancellation,
     owned: DisposableStack,
   ): Promise<Conditioning> {
-    const { dtype } = this.transformer;
-    const { image, imageEmbeds } = options;
-    const { imageEncoder } = this.#parts;
-    const tokens =
-      imageEmbeds || imageEncoder
-        ? await timeStage("encodeImage", options, () =>
-            cancellation.run(() => {
-              using one = imageEmbeds
-                ? imageEmbeds.to(dtype)
-                : imageEncoder && encodeImage(imageEncoder, image, dtype);
-              return one && owned.use(repeatRows(one, sizes.batch));
-            }),
-          )
-        : undefined;
-    const condition = await timeStage("encodeCondition", options, async () => {
-      const encoded = owned.use(encodeCondition(this.vae, image, sizes, cancellation));
-      if (!(await allFinite(encoded))) throw new NonFiniteError("encoded image");
-      return encoded;
-    });
-    return tokens ? { condition, imageEmbeds: tokens } : { condition };
+    const imageEmbeds =
+      this.checkpoint.imageEncoder &&
+      (await timeStage("encodeImage", options, async () => {
+        using images = await this.#embedImages(options, cancellation);
+        // Each sample has the tokens of all images.
+        return owned.use(tileRows(images, sizes.batch));
+      }));
+    const condition = await timeStage("encodeCondition", options, async () =>
+      owned.use(await this.#encodeFrames(options, sizes, cancellation)),
+    );
+    return { condition, imageEmbeds };
+  }
+
+  /** (images, tokens, imageDim) of the transformer's dtype, which the caller disposes. */
+  async #embedImages(options: ImageToVideoOptions, cancellation: Cancellation): Promise<Tensor> {
+    const { imageEncoder } = this.components;
+    if (options.imageEmbeds) return settled(options.imageEmbeds.to(this.dtype), "image embeddings");
+    if (!imageEncoder) throw new PipelineInputError("imageEmbeds", "given", "missing");
+    const images: RgbImage[] = options.lastImage ? [options.image, options.lastImage] : [options.image];
+    using borrowed = await imageEncoder.encoder.borrow();
+    const embeds = cancellation.run(() =>
+      encodeImages(borrowed.module, imageEncoder.preprocessor, images, this.dtype),
+    );
+    return await settled(embeds, "image embeddings");
+  }
+
+  async #encodeFrames(
+    options: ImageToVideoOptions,
+    sizes: RunSizes,
+    cancellation: Cancellation,
+  ): Promise<VideoCondition> {
+    const { transformer, expandTimesteps } = this.checkpoint;
+    using vae = await this.components.vae.borrow();
+    const encoded = await settled(
+      cancellation.run(() =>
+        expandTimesteps
+          ? encodeFirstFrame(vae.module, options.image, sizes)
+          : encodeCondition(vae.module, options, sizes),
+      ),
+      "encoded image",
+    );
+    return expandTimesteps
+      ? firstFrameCondition(encoded, sizes, transformer.patchSize)
+      : channelCondition(encoded);
+  }
+}
+
+/** The tensor once it is computed; disposes it where that fails or a value is not finite. */
+async function settled(tensor: Tensor, name: string): Promise<Tensor> {
+  try {
+    if (!(await allFinite(tensor))) throw new NonFiniteError(name);
+    return tensor;
+  } catch (error) {
+    tensor.dispose();
+    throw error;
   }
 }

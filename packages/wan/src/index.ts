@@ -3,6 +3,7 @@ export { checkGenerateOptions } from "./check-generate-options.ts";
 export type { RunSizes } from "./check-options.ts";
 export {
   type ImageEncoderConfig,
+  type LowNoiseExpertConfig,
   type OpenOptions,
   openCheckpoint,
   type Task,
@@ -10,10 +11,13 @@ export {
 } from "./checkpoint.ts";
 export type { AttendingModel, LoadOptions, WanComponents } from "./components.ts";
 export type { DamagedWeight } from "./damaged-weight.ts";
-export { CheckpointError, NonFiniteError, PipelineInputError } from "./errors.ts";
+export { CheckpointError, DisposedError, NonFiniteError, PipelineInputError } from "./errors.ts";
 export type { Stage, StageEvent, StepCallback, StepEvent, StepReplacements, StepTensors } from "./events.ts";
 export { WanImageToVideoPipeline } from "./image-to-video.ts";
+export { checkInputs, chooseTask, type OptionalInputs, takesLastImage } from "./inputs.ts";
+export { type LoadPipelineOptions, loadPipeline } from "./load-pipeline.ts";
 export type { GenerateOptions, ImageToVideoOptions, OutputType } from "./options.ts";
 export { WanPipeline } from "./pipeline.ts";
+export { PromptCache, type PromptKey } from "./prompt-cache.ts";
 export type { Frames, GenerateResult } from "./result.ts";
 export { WanTextToVideoPipeline } from "./text-to-video.ts";

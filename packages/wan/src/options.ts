@@ -11,9 +11,9 @@ export interface GenerateOptions {
   readonly prompt?: string | readonly string[];
   /** What not to show; by default "". Only used with guidance. */
   readonly negativePrompt?: string | readonly string[];
-  /** Pixels, a multiple of 16; by default 480. */
+  /** Pixels, a multiple of 16 (32 for Wan 2.2 TI2V); by default 480. */
   readonly height?: number;
-  /** Pixels, a multiple of 16; by default 832. */
+  /** Pixels, a multiple of 16 (32 for Wan 2.2 TI2V); by default 832. */
   readonly width?: number;
   /** 4k + 1; by default 81. */
   readonly numFrames?: number;
@@ -21,15 +21,20 @@ export interface GenerateOptions {
   readonly numInferenceSteps?: number;
   /** By default 5; at 1 and below there is no guidance, and half the work. */
   readonly guidanceScale?: number;
+  /**
+   * Of the expert of low noise, where a checkpoint has one; by default `guidanceScale`, which also says
+   * whether there is guidance.
+   */
+  readonly guidanceScale2?: number;
   /** By default 1. */
   readonly numVideosPerPrompt?: number;
   /** Random numbers; by default of a random seed. A list has one for each video. */
   readonly generator?: Generator | readonly Generator[];
-  /** Noise to start from, (B, 16, T, H, W) float32, instead of random numbers. */
+  /** Noise to start from, (B, zDim, T, H, W) float32, instead of random numbers. */
   readonly latents?: Tensor;
-  /** (B, maxSequenceLength, textDim) instead of a prompt. */
+  /** (prompts, tokens, textDim) instead of a prompt. */
   readonly promptEmbeds?: Tensor;
-  /** (B, maxSequenceLength, textDim) instead of a negative prompt. */
+  /** (prompts, tokens, textDim) instead of a negative prompt. */
   readonly negativePromptEmbeds?: Tensor;
   /** `np`: float32 in [0, 1]; `pil`: bytes; `pt`: tensors; `latent`: before the VAE. By default `np`. */
   readonly outputType?: OutputType;
@@ -49,6 +54,11 @@ export interface GenerateOptions {
 export interface ImageToVideoOptions extends GenerateOptions {
   /** The first frame, of any size. */
   readonly image: RgbImage;
-  /** (1, tokens, imageDim) instead of the image encoder's answer. */
+  /**
+   * The last frame, of any size: needed by a checkpoint of first and last frame, taken by one that has
+   * no image encoder (Wan 2.2 I2V), refused by others.
+   */
+  readonly lastImage?: RgbImage;
+  /** (1, tokens, imageDim) instead of the image encoder's answer; (2, …) for first and last frame. */
   readonly imageEmbeds?: Tensor;
 }

@@ -1,62 +1,96 @@
+import type { ClipVisionEncoder, Umt5Encoder, WanTransformer, WanVae } from "@wan-ts/models";
 import type { Scheduler } from "@wan-ts/schedulers";
-import { allFinite, Cancellation, scope, type Tensor, TensorError } from "@wan-ts/tensor";
+import {
+  allFinite,
+  Cancellation,
+  concatenate,
+  type DType,
+  scope,
+  type Tensor,
+  TensorError,
+} from "@wan-ts/tensor";
 import { checkGenerateOptions } from "./check-generate-options.ts";
 import type { RunSizes } from "./check-options.ts";
-import type { WanCheckpoint } from "./checkpoint.ts";
-import type { WanComponents } from "./components.ts";
+import type { Task, WanCheckpoint } from "./checkpoint.ts";
+import type { LoadOptions, WanComponents } from "./components.ts";
 import { findDamagedWeight } from "./damaged-weight.ts";
 import { decodeLatents } from "./decode-latents.ts";
 import { denoise } from "./denoise.ts";
-import { encodePrompts, repeatRows, tokenizePrompts } from "./encode-prompt.ts";
+import { PromptEncoder } from "./encode-prompt.ts";
 import { NonFiniteError } from "./errors.ts";
+import type { Embeddings } from "./expert-at-work.ts";
+import type { Experts } from "./experts.ts";
 import { drawNoise } from "./noise.ts";
 import type { GenerateOptions } from "./options.ts";
+import type { PromptCache } from "./prompt-cache.ts";
 import type { Frames, GenerateResult } from "./result.ts";
+import { repeatRows } from "./rows.ts";
 import { timeStage } from "./stage-clock.ts";
+import type { VideoCondition } from "./video-condition.ts";
 
-/** What a pipeline adds to the common run: tensors the loop borrows, disposed with the run. */
+/** What a pipeline adds to the common run. */
 export interface Conditioning {
-  /** (1 or B, C, T, H, W) float32, appended to the latents' channels. */
-  readonly condition?: Tensor;
-  /** (B, tokens, imageDim) of the transformer's dtype. */
-  readonly imageEmbeds?: Tensor;
+  readonly condition: VideoCondition;
+  /** (B, tokens, imageDim), or (2·B, …) for a model of first and last frame, of the transformer's dtype. */
+  readonly imageEmbeds?: Tensor | undefined;
 }
+
+/** Prompts whose embeddings are kept where nothing else is said. */
+const defaultPromptCacheSize = 16;
 
 /** The stages that Wan pipelines share; each pipeline states what it conditions on. */
 export abstract class WanPipeline<Options extends GenerateOptions> implements Disposable {
   readonly checkpoint: WanCheckpoint;
-  readonly #components: WanComponents;
+  /** What this pipeline makes videos from. */
+  abstract readonly task: Task;
   /** How steps are taken; replace it to use another. */
   scheduler: Scheduler;
+  protected readonly components: WanComponents;
+  readonly #prompts: PromptEncoder;
 
-  protected constructor(checkpoint: WanCheckpoint, components: WanComponents) {
+  protected constructor(checkpoint: WanCheckpoint, components: WanComponents, options: LoadOptions) {
+    const { tokenizer, textEncoder, dtype } = components;
     this.checkpoint = checkpoint;
-    this.#components = components;
+    this.components = components;
     this.scheduler = checkpoint.scheduler;
+    const cacheSize = options.promptCacheSize ?? defaultPromptCacheSize;
+    this.#prompts = new PromptEncoder({ tokenizer, textEncoder, dtype, cacheSize });
+  }
+
+  /** Of the transformers, the text encoder and embeddings. */
+  get dtype(): DType {
+    return this.components.dtype;
   }
 
   /** The text encoder. */
-  get textEncoder(): WanComponents["textEncoder"] {
-    return this.#components.textEncoder;
+  get textEncoder(): Umt5Encoder {
+    return this.components.textEncoder.module;
   }
 
-  /** The denoiser; `setAttentionBackend` swaps its attention. */
-  get transformer(): WanComponents["transformer"] {
-    return this.#components.transformer;
+  /** The denoiser, or the expert of high noise; `setAttentionBackend` swaps its attention. */
+  get transformer(): WanTransformer {
+    return this.components.transformer.module;
+  }
+
+  /** The expert of low noise, where the checkpoint has one. */
+  get transformer2(): WanTransformer | undefined {
+    return this.components.transformer2?.module;
   }
 
   /** The video autoencoder. */
-  get vae(): WanComponents["vae"] {
-    return this.#components.vae;
+  get vae(): WanVae {
+    return this.components.vae.module;
   }
 
   /** The image encoder, where the checkpoint has one. */
-  get imageEncoder(): WanComponents["imageEncoder"] {
-    return this.#components.imageEncoder;
+  get imageEncoder(): ClipVisionEncoder | undefined {
+    return this.components.imageEncoder?.encoder.module;
   }
 
-  /** Refuses options that this pipeline can't use; called before anything heavy. */
-  protected abstract check(options: Options, sizes: RunSizes): void;
+  /** Embeddings of the prompts used last. */
+  get promptCache(): PromptCache {
+    return this.#prompts.cache;
+  }
 
   /** Encodes what the pipeline conditions on; `owned` disposes it after the run. */
   protected abstract prepareConditioning(
@@ -67,6 +101,23 @@ export abstract class WanPipeline<Options extends GenerateOptions> implements Di
   ): Promise<Conditioning>;
 
   /**
+   * Embeddings of prompts, (prompts, maxSequenceLength, textDim) of the pipeline's dtype, as
+   * `generate` takes them for `promptEmbeds`. The caller disposes them.
+   *
+   * @throws {NonFiniteError}, or the signal's reason once it aborts.
+   */
+  async encodePrompt(
+    prompt: string | readonly string[],
+    { maxSequenceLength = 512, signal }: Pick<GenerateOptions, "maxSequenceLength" | "signal"> = {},
+  ): Promise<Tensor> {
+    using cancellation = new Cancellation(signal);
+    const rows = await withReason(signal, () =>
+      this.#prompts.encode(list(prompt), maxSequenceLength, cancellation),
+    );
+    return joined(rows, 1);
+  }
+
+  /**
    * Makes videos.
    *
    * @throws {PipelineInputError} for options that can't be used, before anything heavy.
@@ -74,112 +125,152 @@ export abstract class WanPipeline<Options extends GenerateOptions> implements Di
    * @throws the reason of `options.signal` once it aborts; everything is freed then.
    */
   async generate(options: Options): Promise<GenerateResult> {
-    const sizes = checkGenerateOptions(this.checkpoint, options);
-    this.check(options, sizes);
-    using cancellation = new Cancellation(options.signal);
-    using owned = new DisposableStack();
     try {
-      const embeds = await timeStage("encodePrompt", options, () =>
-        this.#encodePrompts(options, sizes, cancellation, owned),
-      );
-      const conditioning = await this.prepareConditioning(options, sizes, cancellation, owned);
-      const latents = await timeStage("denoise", options, async () => {
-        const { batch, latentFrames, latentHeight, latentWidth } = sizes;
-        const shape = [batch, this.checkpoint.vae.zDim, latentFrames, latentHeight, latentWidth] as const;
-        using noise = options.latents?.share() ?? drawNoise(shape, options.generator);
-        return denoise({
-          transformer: this.transformer,
-          scheduler: this.scheduler,
-          steps: sizes.steps,
-          noise,
-          condition: conditioning.condition,
-          imageEmbeds: conditioning.imageEmbeds,
-          promptEmbeds: embeds.prompt,
-          negativePromptEmbeds: embeds.negative,
-          guidanceScale: sizes.guidanceScale,
-          onStepEnd: options.callbackOnStepEnd,
-          cancellation,
-        });
-      });
-      try {
-        return await this.#finish(options, sizes, latents);
-      } catch (error) {
-        latents.dispose();
-        throw error;
-      }
+      return await withReason(options.signal, () => this.#generate(options));
     } catch (error) {
-      // What a cancelled run reports is the caller's own reason, not the operation it was cut at.
-      if (TensorError.isInstance(error) && error.code === "cancelled") options.signal?.throwIfAborted();
       throw error instanceof NonFiniteError ? await this.#explained(error) : error;
     }
   }
 
+  /** Lets go of the weights and of prompts' embeddings. */
+  [Symbol.dispose](): void {
+    this.#prompts[Symbol.dispose]();
+    this.components[Symbol.dispose]();
+  }
+
   /** The error, with the weight that made the values so where one did. */
   async #explained({ tensor, step }: NonFiniteError): Promise<NonFiniteError> {
-    const { textEncoder, imageEncoder, transformer, vae } = this.#components;
-    const models = { textEncoder, imageEncoder: imageEncoder?.encoder, vae, transformer };
-    return new NonFiniteError(tensor, step, await findDamagedWeight(models));
+    const { textEncoder, imageEncoder, transformer, transformer2, vae } = this.components;
+    const models = { textEncoder, imageEncoder: imageEncoder?.encoder, vae, transformer, transformer2 };
+    for (const [name, model] of Object.entries(models)) {
+      using borrowed = await model?.borrow();
+      const weight = await findDamagedWeight({ [name]: borrowed?.module });
+      if (weight) return new NonFiniteError(tensor, step, weight);
+    }
+    return new NonFiniteError(tensor, step);
   }
 
-  /** Lets go of the weights. */
-  [Symbol.dispose](): void {
-    this.#components[Symbol.dispose]();
+  async #generate(options: Options): Promise<GenerateResult> {
+    const sizes = checkGenerateOptions(this.checkpoint, options, this.task);
+    using cancellation = new Cancellation(options.signal);
+    const latents = await this.#latents(options, sizes, cancellation);
+    try {
+      return await this.#decode(options, sizes, latents);
+    } catch (error) {
+      latents.dispose();
+      throw error;
+    }
   }
 
-  async #encodePrompts(
+  /** (B, zDim, T, H, W) float32, which the caller disposes; all else is freed when it returns. */
+  async #latents(options: Options, sizes: RunSizes, cancellation: Cancellation): Promise<Tensor> {
+    using owned = new DisposableStack();
+    const prompts = await timeStage("encodePrompt", options, () =>
+      this.#embedPrompts(options, sizes, cancellation, owned),
+    );
+    const { condition, imageEmbeds } = await this.prepareConditioning(options, sizes, cancellation, owned);
+    return await timeStage("denoise", options, async () => {
+      const { batch, latentFrames, latentHeight, latentWidth } = sizes;
+      const shape = [batch, this.checkpoint.vae.zDim, latentFrames, latentHeight, latentWidth] as const;
+      using noise = options.latents?.share() ?? drawNoise(shape, options.generator);
+      return denoise({
+        experts: this.#experts(sizes),
+        scheduler: this.scheduler,
+        steps: sizes.steps,
+        noise,
+        condition,
+        embeddings: { ...prompts, imageEmbeds },
+        onStepEnd: options.callbackOnStepEnd,
+        cancellation,
+      });
+    });
+  }
+
+  #experts({ guidanceScale, guidanceScale2 }: RunSizes): Experts {
+    const { transformer, transformer2 } = this.components;
+    const { lowNoiseExpert } = this.checkpoint;
+    return {
+      highNoise: { model: transformer, guidanceScale },
+      lowNoise: transformer2 &&
+        lowNoiseExpert && {
+          expert: { model: transformer2, guidanceScale: guidanceScale2 },
+          boundaryRatio: lowNoiseExpert.boundaryRatio,
+        },
+      numTrainTimesteps: this.scheduler.config.numTrainTimesteps,
+    };
+  }
+
+  async #embedPrompts(
     options: GenerateOptions,
     sizes: RunSizes,
     cancellation: Cancellation,
     owned: DisposableStack,
-  ): Promise<{ prompt: Tensor; negative: Tensor | undefined }> {
-    const { dtype } = this.transformer;
-    const count = options.promptEmbeds?.size(0) ?? list(options.prompt).length;
-    const encode = async (given: Tensor | undefined, prompts: readonly string[]): Promise<Tensor> => {
-      const tokens = given
-        ? []
-        : await tokenizePrompts(this.#components.tokenizer, prompts, sizes.maxSequenceLength);
-      const embeds = cancellation.run(() =>
-        scope(() =>
-          repeatRows(given?.to(dtype) ?? encodePrompts(this.textEncoder, tokens, dtype), sizes.batch / count),
-        ),
-      );
-      owned.use(embeds);
-      if (!(await allFinite(embeds))) throw new NonFiniteError("prompt embeddings");
-      return embeds;
+  ): Promise<Pick<Embeddings, "promptEmbeds" | "negativePromptEmbeds">> {
+    const guided = sizes.guidanceScale > 1;
+    const prompts = options.promptEmbeds ? [] : list(options.prompt);
+    const negatives = guided && !options.negativePromptEmbeds ? list(options.negativePrompt ?? "") : [];
+    // Together, so that a text encoder on demand is read once.
+    const rows = await this.#prompts.encode(
+      [...prompts, ...negatives],
+      sizes.maxSequenceLength,
+      cancellation,
+    );
+    for (const row of rows) owned.use(row);
+    const embed = async (given: Tensor | undefined, encoded: readonly Tensor[]): Promise<Tensor> => {
+      using single = given ? given.to(this.dtype) : joined(encoded, sizes.prompts / encoded.length);
+      if (given && !(await allFinite(single))) throw new NonFiniteError("prompt embeddings");
+      return owned.use(repeatRows(single, sizes.batch / sizes.prompts));
     };
-    const prompt = await encode(options.promptEmbeds, list(options.prompt));
-    if (!(sizes.guidanceScale > 1)) return { prompt, negative: undefined };
-    const negatives = list(options.negativePrompt ?? "");
-    const each =
-      negatives.length === 1 ? Array.from({ length: count }, () => negatives[0] as string) : negatives;
-    return { prompt, negative: await encode(options.negativePromptEmbeds, each) };
+    return {
+      promptEmbeds: await embed(options.promptEmbeds, rows.slice(0, prompts.length)),
+      negativePromptEmbeds: guided
+        ? await embed(options.negativePromptEmbeds, rows.slice(prompts.length))
+        : undefined,
+    };
   }
 
-  async #finish(options: GenerateOptions, sizes: RunSizes, latents: Tensor): Promise<GenerateResult> {
+  async #decode(options: GenerateOptions, sizes: RunSizes, latents: Tensor): Promise<GenerateResult> {
     const outputType = options.outputType ?? "np";
     const videos: Frames[] = [];
-    const tensors: Tensor[] = [];
+    using tensors = new DisposableStack();
+    const decoded: Tensor[] = [];
     if (outputType !== "latent") {
       await timeStage("decode", options, async () => {
+        using vae = await this.components.vae.borrow();
         for (let index = 0; index < sizes.batch; index++) {
           using one = latents.slice(0, index, index + 1);
-          const video = await decodeLatents(this.vae, one, sizes, outputType, options.signal);
+          const video = await decodeLatents(vae.module, one, sizes, outputType, options.signal);
           if ("frames" in video) videos.push(video.frames);
-          else tensors.push(video.tensor);
+          else decoded.push(tensors.use(video.tensor));
         }
       });
     }
     const none: Frames = { data: new Float32Array(), numFrames: 0, height: sizes.height, width: sizes.width };
+    const held = tensors.move();
+    held.use(latents);
     return {
       frames: videos[0] ?? none,
       videos,
-      tensors,
+      tensors: decoded,
       latents,
-      [Symbol.dispose]: () => {
-        for (const tensor of [latents, ...tensors]) tensor.dispose();
-      },
+      [Symbol.dispose]: () => held.dispose(),
     };
   }
+}
+
+/** What a cancelled run reports is the caller's own reason, not the operation it was cut at. */
+async function withReason<T>(signal: AbortSignal | undefined, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (error) {
+    if (TensorError.isInstance(error) && error.code === "cancelled") signal?.throwIfAborted();
+    throw error;
+  }
+}
+
+/** Rows one after the other, `count` times over. The rows stay the caller's. */
+function joined(rows: readonly Tensor[], count: number): Tensor {
+  return scope(() => concatenate(Array.from({ length: count }, () => rows).flat(), 0));
 }
 
 function list(prompts: string | readonly string[] | undefined): readonly string[] {

@@ -17,7 +17,7 @@ export interface GenerateResult {
   readonly videos: readonly Frames[];
   /** (F, 3, H, W) float32 in [0, 1] of each video, for `pt`. */
   readonly tensors: readonly Tensor[];
-  /** (B, 16, T, H, W) float32: the final latents, before the VAE. */
+  /** (B, zDim, T, H, W) float32: the final latents, before the VAE. */
   readonly latents: Tensor;
   [Symbol.dispose](): void;
 }

@@ -1,12 +1,16 @@
-import type { WanCheckpoint } from "./checkpoint.ts";
-import { openCheckpoint } from "./checkpoint.ts";
+import { openCheckpoint, type WanCheckpoint } from "./checkpoint.ts";
 import { type LoadOptions, loadComponents } from "./components.ts";
-import { CheckpointError } from "./errors.ts";
+import { checkTask } from "./inputs.ts";
 import type { GenerateOptions } from "./options.ts";
 import { type Conditioning, WanPipeline } from "./pipeline.ts";
+import { noCondition } from "./video-condition.ts";
 
-/** Video from a prompt, with a Wan 2.1 text-to-video checkpoint. */
+/**
+ * Video from a prompt: Wan 2.1 T2V, Wan 2.2 T2V-A14B and TI2V-5B. After `WanPipeline` of diffusers.
+ */
 export class WanTextToVideoPipeline extends WanPipeline<GenerateOptions> {
+  override readonly task = "textToVideo";
+
   /**
    * Loads a checkpoint in diffusers layout: a directory or a hub id.
    *
@@ -21,15 +25,12 @@ export class WanTextToVideoPipeline extends WanPipeline<GenerateOptions> {
     checkpoint: WanCheckpoint,
     options: LoadOptions = {},
   ): Promise<WanTextToVideoPipeline> {
-    if (checkpoint.task !== "textToVideo") {
-      throw new CheckpointError(checkpoint.path, "a text-to-video checkpoint", "an image-to-video one");
-    }
-    return new WanTextToVideoPipeline(checkpoint, await loadComponents(checkpoint, options));
+    checkTask(checkpoint, "textToVideo");
+    return new WanTextToVideoPipeline(checkpoint, await loadComponents(checkpoint, options), options);
   }
 
-  protected override check(): void {}
-
   protected override prepareConditioning(): Promise<Conditioning> {
-    return Promise.resolve({});
+    // Where tokens have their own timesteps (Wan 2.2 TI2V), here all have the same: one for each sample.
+    return Promise.resolve({ condition: noCondition });
   }
 }

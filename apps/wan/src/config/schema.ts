@@ -8,7 +8,7 @@ export const configSchema = z
   .strictObject({
     model: text.min(1, "must name a directory or hub id").describe("Checkpoint: a directory or a hub id"),
     image: text.min(1, "must name a file").describe("First frame: PNG, JPEG or WebP"),
-    lastImage: text.describe("Last frame"),
+    lastImage: text.min(1, "must name a file").describe("Last frame: PNG, JPEG or WebP"),
     prompt: text.max(100_000, "must have at most 100000 characters").describe("What to show"),
     negativePrompt: text.max(100_000, "must have at most 100000 characters").describe("What not to show"),
     height: natural.min(16, "must be at least 16").max(16_384, "must be at most 16384").describe("Pixels"),
@@ -24,7 +24,11 @@ export const configSchema = z
       .min(0, "must be at least 0")
       .max(1000, "must be at most 1000")
       .describe("How far to follow the prompt"),
-    guidanceScale2: z.number().min(0).max(1000).describe("The same for the low-noise expert"),
+    guidanceScale2: z
+      .number()
+      .min(0, "must be at least 0")
+      .max(1000, "must be at most 1000")
+      .describe("The same for the low-noise expert"),
     seed: natural.min(0, "must be at least 0").describe("Of the random numbers"),
     scheduler: z.enum(["unipc", "euler"], "must be unipc or euler").describe("In place of the checkpoint's"),
     flowShift: z
