@@ -10,7 +10,10 @@ export interface ConfigProblem {
   readonly allowed: string;
 }
 
-/** A model config that is not one this package can build a model from. All its problems are told together. */
+/** Problems in a message; a list of a thousand wrong values has as many. */
+const mostTold = 20;
+
+/** A model config that is not one this package can build a model from. All its problems are told together, the first of them in the message. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
   readonly code = "config";
@@ -20,7 +23,9 @@ export class ConfigError extends Error {
   readonly [marker] = true;
 
   constructor(file: string, problems: readonly ConfigProblem[]) {
-    super(`${file}: ${problems.map(describe).join("; ")}`);
+    const told = problems.slice(0, mostTold).map(describe).join("; ");
+    const rest = problems.length - mostTold;
+    super(`${file}: ${told}${rest > 0 ? `; and ${rest} more` : ""}`);
     this.file = file;
     this.problems = problems;
   }

@@ -22,9 +22,17 @@ export class SchedulerConfigError extends Error {
     readonly source?: string,
   ) {
     const lines = problems.map(
-      ({ key, value, supported }) =>
-        `${key} is ${value === undefined ? "absent" : JSON.stringify(value)}; supported: ${supported}`,
+      ({ key, value, supported }) => `${key} is ${shown(value)}; supported: ${supported}`,
     );
     super(`${source ?? "scheduler config"}: ${lines.join(". ")}`);
   }
+}
+
+const longestShown = 80;
+
+/** A value as JSON, shortened: a config's may be of any size. */
+function shown(value: unknown): string {
+  if (value === undefined) return "absent";
+  const text = JSON.stringify(value);
+  return text.length > longestShown ? `${text.slice(0, longestShown)}…` : text;
 }

@@ -24,6 +24,8 @@ describe("charsmapFault", () => {
     ["AAAA", "says that 0"],
     ["/////w==", "says that 4294967295"],
     ["not base64!", "isn't base64"],
+    [`${charsmap} `, "isn't base64"],
+    [`${charsmap.slice(0, 8)}\n${charsmap.slice(8)}`, "isn't base64"],
     [charsmap.slice(0, 4000), "of them are its trie"],
     [changed((bytes) => bytes.fill(0xff, bytes.length - 9)), "aren't UTF-8"],
     [changed((bytes, trieBytes) => bytes.slice(0, trieBytes + 4)), "no text begins"],
@@ -62,6 +64,11 @@ describe("checkTokenizerJson", () => {
     expect(() => check(text)).not.toThrow();
     expect(() => check("{}")).not.toThrow();
     expect(() => check(template({ "</s>": {} }))).not.toThrow();
+  });
+
+  test("returns what it checked, whatever else stands under the same key", () => {
+    expect(JSON.parse(check(text))).toEqual(JSON.parse(text));
+    expect(check(`{"normalizer": {"type": "Precompiled"}, "normalizer": null}`)).toBe('{"normalizer":null}');
   });
 
   test.each([

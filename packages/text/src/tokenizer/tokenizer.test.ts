@@ -144,6 +144,31 @@ describe("fromDirectory", () => {
     expect(error.message).toStartWith(error.file);
   });
 
+  test("tells of a token whose id no model has", async () => {
+    const json = JSON.parse(await good.text()) as {
+      post_processor: { special_tokens: Record<string, { ids: number[] }> };
+    };
+    for (const token of Object.values(json.post_processor.special_tokens)) token.ids = [2 ** 32 - 1];
+    const error = await refusal({ "tokenizer.json": JSON.stringify(json), "tokenizer_config.json": config });
+    expect(error.code).toBe("TOKENIZER_FILE_INVALID");
+    expect(error.message).toContain("4294967295");
+  });
+
+  test("tells of a vocabulary without an unknown token when a text needs one", async () => {
+    const place = await mkdtemp(join(directory, "case-"));
+    const json = JSON.parse(await Bun.file(join(fixtures, "umt5-like/tokenizer.json")).text()) as {
+      model: { unk_id: number | null; byte_fallback: boolean };
+    };
+    json.model.unk_id = null;
+    json.model.byte_fallback = false;
+    await Bun.write(join(place, "tokenizer.json"), JSON.stringify(json));
+    await Bun.write(join(place, "tokenizer_config.json"), config);
+    const tokenizer = await Tokenizer.fromDirectory(place);
+    const error = await tokenizer.encode("日本", { maxLength: 8 }).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(TokenizerFileError);
+    expect(error).toMatchObject({ code: "TOKENIZER_FILE_INVALID", file: join(place, "tokenizer.json") });
+  });
+
   test("tells of a config too large to read", async () => {
     const error = await refusal({
       "tokenizer.json": await good.text(),

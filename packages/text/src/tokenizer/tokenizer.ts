@@ -11,6 +11,8 @@ const MAX_TOKENIZER_BYTES = 256 * 2 ** 20;
 /** Beyond any text encoder; Wan's is given 512. */
 const MAX_LENGTH = 1_000_000;
 
+const MAX_ID = 2 ** 31 - 1;
+
 /** How `Tokenizer.encode` pads and truncates. */
 export interface EncodeOptions {
   /** Tokens in the result, special tokens and padding included. */
@@ -31,17 +33,21 @@ export interface Encoded {
 export class Tokenizer {
   readonly padId: number;
   readonly #native: NativeTokenizer;
+  /** tokenizer.json, for errors. */
+  readonly #file: string;
   /** Special tokens that the file puts before and after every text. */
   readonly #before: readonly number[];
   readonly #after: readonly number[];
 
   private constructor(
     native: NativeTokenizer,
+    file: string,
     padId: number,
     before: readonly number[],
     after: readonly number[],
   ) {
     this.#native = native;
+    this.#file = file;
     this.padId = padId;
     this.#before = before;
     this.#after = after;
@@ -58,8 +64,7 @@ export class Tokenizer {
     const configFile = join(directory, "tokenizer_config.json");
     const text = await readTokenizerFile(file, MAX_TOKENIZER_BYTES);
     const { padToken } = await readTokenizerConfig(configFile);
-    checkTokenizerJson(text, file);
-    const native = parseTokenizer(text, file);
+    const native = parseTokenizer(checkTokenizerJson(text, file), file);
     native.disableTruncation();
     native.disablePadding();
     const padId = native.tokenToId(padToken);
@@ -68,7 +73,8 @@ export class Tokenizer {
       throw new TokenizerFileError("TOKENIZER_FILE_INVALID", configFile, reason);
     }
     const { before, after } = await specialTokensAround(native, file);
-    return new Tokenizer(native, padId, before, after);
+    checkIds([padId, ...before, ...after], file);
+    return new Tokenizer(native, file, padId, before, after);
   }
 
   /**
@@ -76,6 +82,7 @@ export class Tokenizer {
    * add_special_tokens=True)` of transformers: a long text loses its end, never its special tokens.
    *
    * @throws MaxLengthError when `maxLength` leaves no room for the special tokens
+   * @throws TokenizerFileError when tokenizer.json has no way to write the text
    */
   async encode(text: string, { maxLength }: EncodeOptions): Promise<Encoded> {
     const specialTokens = this.#before.length + this.#after.length;
@@ -83,8 +90,9 @@ export class Tokenizer {
       throw new MaxLengthError(maxLength, Math.max(1, specialTokens), MAX_LENGTH);
     }
     // Truncated here: the native tokenizer's own truncation is a setting, which calls at the same time would share.
-    const encoding = await this.#native.encode(text, null, { addSpecialTokens: false });
-    const content = encoding.getIds().slice(0, maxLength - specialTokens);
+    const { ids: all } = await encodeWith(this.#native, text, false, this.#file);
+    const content = all.slice(0, maxLength - specialTokens);
+    checkIds(content, this.#file);
     const tokens = [...this.#before, ...content, ...this.#after];
     const ids = new Int32Array(maxLength).fill(this.padId);
     ids.set(tokens);
@@ -102,15 +110,38 @@ function parseTokenizer(text: string, file: string): NativeTokenizer {
   }
 }
 
+/** Encodes a text; what the native tokenizer fails at, such as a vocabulary without an unknown token, is its file's. */
+async function encodeWith(
+  native: NativeTokenizer,
+  text: string,
+  addSpecialTokens: boolean,
+  file: string,
+): Promise<{ ids: number[]; specialTokensMask: number[] }> {
+  try {
+    const encoding = await native.encode(text, null, { addSpecialTokens });
+    return { ids: encoding.getIds(), specialTokensMask: encoding.getSpecialTokensMask() };
+  } catch (cause) {
+    const reason = `can't encode a text: ${cause instanceof Error ? cause.message : String(cause)}`;
+    throw new TokenizerFileError("TOKENIZER_FILE_INVALID", file, reason, { cause });
+  }
+}
+
+/** Ids are 32-bit integers to the models; a file can say up to 2³² − 1. */
+function checkIds(ids: readonly number[], file: string): void {
+  const largest = ids.find((id) => id > MAX_ID);
+  if (largest === undefined) return;
+  const reason = `has a token of id ${largest}; ids are at most ${MAX_ID}`;
+  throw new TokenizerFileError("TOKENIZER_FILE_INVALID", file, reason);
+}
+
 /** Finds what the post-processor adds, by encoding the same text with and without it. */
 async function specialTokensAround(
   native: NativeTokenizer,
   file: string,
 ): Promise<{ before: readonly number[]; after: readonly number[] }> {
-  const content = (await native.encode("a", null, { addSpecialTokens: false })).getIds();
-  const whole = await native.encode("a", null, { addSpecialTokens: true });
-  const ids = whole.getIds();
-  const start = whole.getSpecialTokensMask().indexOf(0);
+  const { ids: content } = await encodeWith(native, "a", false, file);
+  const { ids, specialTokensMask } = await encodeWith(native, "a", true, file);
+  const start = specialTokensMask.indexOf(0);
   const end = start + content.length;
   if (content.length === 0 || start === -1 || content.some((id, index) => ids[start + index] !== id)) {
     const reason = "has a post-processor that does more than put special tokens before and after the text";
