@@ -6,6 +6,7 @@ use crate::dtype::StoredDType;
 use crate::error::{Problem, WeightErrorCode};
 use crate::file::TensorEntry;
 use crate::foreign;
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -14,6 +15,10 @@ use std::fmt;
 pub const MAX_HEADER_BYTES: usize = 100_000_000;
 /// The most dimensions that a tensor may have.
 pub const MAX_DIMENSIONS: usize = 8;
+
+/// The largest extent, offset and count of bits that is read: 2⁵³ − 1, the last integer that
+/// JavaScript counts to. A larger one would arrive there as another number.
+pub const MAX_COUNT: u64 = (1 << 53) - 1;
 
 /// Bytes before the header, which hold its length.
 pub(crate) const LENGTH_BYTES: usize = 8;
@@ -111,8 +116,13 @@ fn check_tensor(name: String, raw: RawTensor, data_start: usize) -> Result<Tenso
             format!("{}", raw.dimensions),
         ));
     }
+    // Each partial product is bounded: a later factor of 0 would hide what went before.
+    let countable =
+        raw.shape.iter().chain(&[dtype.bits() as u64]).try_fold(1, |product, &extent| {
+            u64::checked_mul(product, extent).filter(|&next| next <= MAX_COUNT)
+        });
     let shape: Option<Vec<usize>> =
-        raw.shape.iter().map(|&extent| usize::try_from(extent).ok()).collect();
+        countable.and(raw.shape.iter().map(|&extent| usize::try_from(extent).ok()).collect());
     let sized = shape.and_then(|shape| Some((dtype.bytes_of(&shape)?, shape)));
     let Some((bytes, shape)) = sized else {
         return Err(Problem::of_tensor(
@@ -294,7 +304,8 @@ impl<'de> Visitor<'de> for TensorSeed {
                 "dtype" if dtype.is_none() => dtype = Some(map.next_value::<String>()?),
                 "shape" if shape.is_none() => shape = Some(map.next_value_seed(ShapeSeed)?),
                 "data_offsets" if data_offsets.is_none() => {
-                    data_offsets = Some(map.next_value::<[u64; 2]>()?);
+                    data_offsets =
+                        Some(map.next_value::<[Count; 2]>()?.map(|Count(offset)| offset));
                 }
                 "dtype" | "shape" | "data_offsets" => {
                     return Err(A::Error::custom(format_args!("{key:?} twice")));
@@ -310,6 +321,19 @@ impl<'de> Visitor<'de> for TensorSeed {
             dimensions,
             data_offsets: data_offsets.ok_or_else(|| missing("data_offsets"))?,
         })
+    }
+}
+
+/// An extent or offset, of at most [`MAX_COUNT`].
+struct Count(u64);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Count, D::Error> {
+        let count = u64::deserialize(deserializer)?;
+        if count > MAX_COUNT {
+            return Err(D::Error::custom(format_args!("{count}, which is above {MAX_COUNT}")));
+        }
+        Ok(Count(count))
     }
 }
 
@@ -334,7 +358,7 @@ impl<'de> Visitor<'de> for ShapeSeed {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut shape = Vec::new();
         let mut dimensions = 0;
-        while let Some(extent) = seq.next_element::<u64>()? {
+        while let Some(Count(extent)) = seq.next_element()? {
             dimensions += 1;
             if dimensions <= MAX_DIMENSIONS {
                 shape.push(extent);

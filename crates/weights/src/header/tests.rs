@@ -154,7 +154,7 @@ fn shapes_that_overflow_or_have_too_many_dimensions_are_refused() {
     for (dtype, shape, found) in [
         ("U8", "[1,1,1,1,1,1,1,1,1]", "9"),
         ("U8", "[4294967296,4294967296]", "[4294967296, 4294967296] of U8"),
-        ("F32", "[9223372036854775807]", "[9223372036854775807] of F32"),
+        ("F32", "[4503599627370496]", "[4503599627370496] of F32"),
         ("F4", "[3]", "[3] of F4"),
     ] {
         let problem = refusal(&format!(r#"{{"a":{}}}"#, entry(dtype, shape, 0, 1)), 1);
@@ -168,14 +168,28 @@ fn shapes_that_overflow_or_have_too_many_dimensions_are_refused() {
 
 #[test]
 fn offsets_that_are_not_the_shapes_are_refused() {
-    for (begin, end) in [(0, 3), (0, 5), (4, 0), (1, 0), (u64::MAX, 3)] {
+    for (begin, end) in [(0, 3), (0, 5), (4, 0), (1, 0), (MAX_COUNT, 3)] {
         let problem = refusal(&format!(r#"{{"a":{}}}"#, entry("F32", "[1]", begin, end)), 4);
         assert_eq!(problem.code, WeightErrorCode::Offsets, "{begin} {end}");
         assert_eq!(problem.expected, "data_offsets 4 apart, for [1] of F32");
         assert_eq!(problem.found, format!("[{begin}, {end}]"));
     }
-    let far = refusal(&format!(r#"{{"a":{}}}"#, entry("U8", "[1]", u64::MAX - 1, u64::MAX)), 4);
+    let far = refusal(&format!(r#"{{"a":{}}}"#, entry("U8", "[1]", MAX_COUNT - 1, MAX_COUNT)), 4);
     assert_eq!((far.code, far.tensor.as_deref()), (WeightErrorCode::Offsets, Some("a")));
+}
+
+#[test]
+fn counts_beyond_those_of_javascript_are_refused() {
+    let shape = |shape: &str| refusal(&format!(r#"{{"a":{}}}"#, entry("U8", shape, 0, 0)), 0);
+    for extent in [MAX_COUNT + 1, u64::MAX] {
+        let problem = shape(&format!("[0,{extent}]"));
+        assert_eq!((problem.code, problem.tensor.as_deref()), (WeightErrorCode::Header, Some("a")));
+        let problem = refusal(&format!(r#"{{"a":{}}}"#, entry("U8", "[1]", extent - 1, extent)), 1);
+        assert_eq!(problem.code, WeightErrorCode::Header);
+    }
+    assert_eq!(shape(&format!("[{MAX_COUNT},2,0]")).code, WeightErrorCode::Shape);
+    let most = format!(r#"{{"a":{}}}"#, entry("U8", &format!("[{MAX_COUNT},0]"), 0, 0));
+    assert!(parse(&file(&most, 0)).is_ok());
 }
 
 #[test]
