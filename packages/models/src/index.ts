@@ -33,5 +33,5 @@ export { Umt5Encoder, type Umt5Input } from "./umt5/umt5-encoder.ts";
 export { parseVaeConfig, type VaeConfig, vaeConfigSchema } from "./vae/config.ts";
 export { denormalizeLatents, type LatentStatistics, normalizeLatents } from "./vae/latent-statistics.ts";
 export { loadVae, vaeAttentionRequests } from "./vae/load-vae.ts";
-export { UnsupportedVaeError } from "./vae/unsupported-vae-error.ts";
+export type { VaeTiling } from "./vae/tiling.ts";
 export { type LatentDistribution, WanVae } from "./vae/wan-vae.ts";

@@ -89,10 +89,16 @@ describe("parseVaeConfig", () => {
     ["out_channels", 16, "12: red, green and blue of patch_size² = 4 pixels"],
     ["scale_factor_temporal", 8, "4, two for each true of temperal_downsample"],
     ["scale_factor_spatial", 8, "16, two for each step of dim_mult times patch_size"],
+    ["dim_mult", [1, 2, 9, 4], "such that [2] divides 16, for the shortcuts of is_residual"],
+    ["dim_mult", [1, 1, 8, 8], "such that [2] divides 4, for the shortcuts of is_residual"],
     ["latents_mean", [0, 1], "a list of z_dim = 48 numbers, but has 2"],
     ["latents_std", [1], "a list of z_dim = 48 numbers, but has 1"],
   ])("refuses %s %p", (key, value, allowed) => {
     expect(refusal({ [key]: value }).problems).toContainEqual({ key, found: JSON.stringify(value), allowed });
+  });
+
+  test("asks nothing of the levels of a VAE without shortcuts", () => {
+    expect(parseVaeConfig({ ...wan21, dim_mult: [1, 2, 9, 4] }, file).dimMult).toEqual([1, 2, 9, 4]);
   });
 
   test("refuses a standard deviation of 0, naming its channel", () => {

@@ -10,7 +10,8 @@ import {
   width,
 } from "../config-schema.ts";
 
-const imageChannels = 3;
+/** Red, green and blue. */
+export const imageChannels = 3;
 const maxLatentChannels = 1_024;
 const maxLevels = 8;
 
@@ -105,6 +106,9 @@ export const vaeConfigSchema = z
       if (config.scale_factor_temporal !== temporal) {
         report("scale_factor_temporal", `${temporal}, two for each true of temperal_downsample`);
       }
+      if (config.is_residual) {
+        for (const problem of shortcutProblems(config)) report("dim_mult", problem);
+      }
       const spatial = 2 ** steps * patch;
       if (config.scale_factor_spatial !== spatial) {
         report("scale_factor_spatial", `${spatial}, two for each step of dim_mult times patch_size`);
@@ -118,6 +122,30 @@ export const vaeConfigSchema = z
     temporalDownsample: temperalDownsample,
     decoderBaseDim: config.decoderBaseDim ?? config.baseDim,
   }));
+
+/**
+ * What the shortcuts of a residual VAE ask of the levels' widths: they average or repeat whole runs of
+ * channels, with the frames and pixels folded into them where a level changes the size.
+ */
+function shortcutProblems(config: {
+  readonly dim_mult: readonly number[];
+  readonly temperal_downsample: readonly boolean[];
+}): string[] {
+  const { dim_mult: multiples, temperal_downsample: temporal } = config;
+  const folded = (step: number): number => {
+    if (step < 0 || step >= temporal.length) return 1;
+    return temporal[step] ? 8 : 4;
+  };
+  return multiples.flatMap((multiple, level) => {
+    const before = multiples[level - 1] ?? 1;
+    // The encoder's shortcut into this level; the decoder's out of it, to the level before.
+    const limits = new Set([before * folded(level)]);
+    if (level > 1) limits.add(before * folded(level - 2));
+    return [...limits]
+      .filter((limit) => limit % multiple !== 0)
+      .map((limit) => `such that [${level}] divides ${limit}, for the shortcuts of is_residual`);
+  });
+}
 
 /** A checked {@link vaeConfigSchema}, in camelCase; `decoderBaseDim` is always a number. */
 export type VaeConfig = z.output<typeof vaeConfigSchema>;

@@ -6,12 +6,15 @@ import { ChannelNorm } from "./channel-norm.ts";
 import type { VaeConfig } from "./config.ts";
 import { Downsample } from "./downsample.ts";
 import { MidBlock } from "./mid-block.ts";
-import { ResidualBlock } from "./residual-block.ts";
+import { type ResidualBlock, residualBlocks } from "./residual-block.ts";
+import { ResidualDownBlock } from "./residual-down-block.ts";
+
+type DownBlock = ResidualBlock | Downsample | ResidualDownBlock;
 
 /** Video to moments of latents, chunk by chunk; diffusers' `WanEncoder3d`. */
 export class VaeEncoder extends Module<ChunkInput, Tensor> {
   readonly convIn: CausalConv3d;
-  readonly downBlocks: ModuleList<ResidualBlock | Downsample>;
+  readonly downBlocks: ModuleList<DownBlock>;
   readonly midBlock: MidBlock;
   readonly normOut: ChannelNorm;
   readonly convOut: CausalConv3d;
@@ -41,17 +44,16 @@ export function encoderWidth({ baseDim, dimMult }: VaeConfig): number {
   return baseDim * (dimMult.at(-1) as number);
 }
 
-/** The levels one after the other, in one list as checkpoints number them. */
-function downBlocks(config: VaeConfig, widths: readonly number[]): (ResidualBlock | Downsample)[] {
-  let channels = config.baseDim;
-  return widths.flatMap((width, level) => {
-    const blocks: (ResidualBlock | Downsample)[] = [];
-    for (let index = 0; index < config.numResBlocks; index++) {
-      blocks.push(new ResidualBlock(channels, width));
-      channels = width;
-    }
+/**
+ * The levels one after the other: for Wan 2.1 their blocks in one list, as checkpoints number them, for
+ * the residual one a block of each.
+ */
+function downBlocks(config: VaeConfig, widths: readonly number[]): DownBlock[] {
+  return widths.flatMap((width, level): DownBlock[] => {
+    const inputs = level === 0 ? config.baseDim : (widths[level - 1] as number);
     const temporal = config.temporalDownsample[level]; // None for the last level.
-    if (temporal !== undefined) blocks.push(new Downsample(width, temporal));
-    return blocks;
+    if (config.isResidual) return [new ResidualDownBlock(inputs, width, config.numResBlocks, temporal)];
+    const resnets = residualBlocks(inputs, width, config.numResBlocks);
+    return temporal === undefined ? resnets : [...resnets, new Downsample(width, temporal)];
   });
 }

@@ -15,7 +15,6 @@ export function vaeAttentionRequests(config: VaeConfig, dtype: DType, device: De
 /**
  * A VAE with weights from a checkpoint, cast to `dtype`. The caller disposes it.
  *
- * @throws {UnsupportedVaeError} for the VAE of Wan 2.2.
  * @throws {StateError} with every tensor that is missing, unexpected or misfitting.
  */
 export function loadVae(

@@ -32,3 +32,11 @@ export class ResidualBlock extends Module<ChunkInput, Tensor> {
     return add(second, this.convShortcut?.call({ input, cache }) ?? input);
   }
 }
+
+/** `count` blocks in a row, the first of which changes the number of channels. */
+export function residualBlocks(inputs: number, outputs: number, count: number): ResidualBlock[] {
+  return Array.from(
+    { length: count },
+    (_, index) => new ResidualBlock(index === 0 ? inputs : outputs, outputs),
+  );
+}

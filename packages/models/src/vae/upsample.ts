@@ -5,28 +5,28 @@ import type { FeatureCache } from "./feature-cache.ts";
 import { SpatialConv } from "./spatial-conv.ts";
 
 /**
- * Doubles height and width, halves the channels and, where `temporal`, doubles the number of frames;
+ * Doubles height and width, changes the channels and, where `temporal`, doubles the number of frames;
  * diffusers' `WanResample` of mode `upsample2d` or `upsample3d`.
  */
 export class Upsample extends Module<ChunkInput, Tensor> {
   readonly spatial: SpatialConv;
   readonly timeConv: CausalConv3d | undefined;
 
-  constructor(channels: number, temporal: boolean) {
+  constructor(inputs: number, outputs: number, temporal: boolean) {
     super();
     // Second in the checkpoint's sequence: the upsampling comes first, without parameters.
     this.spatial = this.child(
       "resample.1",
-      new SpatialConv(channels, Math.floor(channels / 2), { kernel: 3, stride: 1, padding: [1, 1] }),
+      new SpatialConv(inputs, outputs, { kernel: 3, stride: 1, padding: [1, 1] }),
     );
     this.timeConv = temporal
-      ? this.child("time_conv", new CausalConv3d(channels, 2 * channels, [3, 1, 1]))
+      ? this.child("time_conv", new CausalConv3d(inputs, 2 * inputs, [3, 1, 1]))
       : undefined;
   }
 
   /**
-   * (B, T, H, W, C) → (B, T′, 2·H, 2·W, C/2). T′ is T; where `temporal` it is 2·T, but the first chunk,
-   * of one frame, stays one.
+   * (B, T, H, W, inputs) → (B, T′, 2·H, 2·W, outputs). T′ is T; where `temporal` it is 2·T, but the
+   * first chunk, of one frame, stays one.
    */
   protected override forward({ input, cache }: ChunkInput): Tensor {
     const frames = this.timeConv ? doubleFrames(this.timeConv, input, cache) : input;
