@@ -36,7 +36,16 @@ function describe(
     issue.code === "invalid_type" && !issue.message.startsWith("must")
       ? `must be a ${issue.expected}`
       : issue.message;
-  return `${source(issue.path)} ${rule}, but is ${JSON.stringify(found)}`;
+  return `${source(issue.path)} ${rule}, but is ${shown(found)}`;
+}
+
+const longestShown = 80;
+
+/** A value as JSON, shortened: a prompt that is too long is no message. */
+function shown(value: unknown): string {
+  const text: string | undefined = JSON.stringify(value);
+  if (text === undefined) return "missing";
+  return text.length > longestShown ? `${text.slice(0, longestShown)}…` : text;
 }
 
 function unknownKey(path: readonly PropertyKey[], source: (path: readonly PropertyKey[]) => string): string {
