@@ -1,4 +1,6 @@
+import { nearestName } from "@wan-ts/attention";
 import { Command, CommanderError, Option } from "commander";
+import packageFile from "../package.json";
 import { checkConfig, namedByFlag } from "./config/check.ts";
 import type { Config } from "./config/schema.ts";
 import { type Flag, flags } from "./flags.ts";
@@ -8,7 +10,10 @@ import { InputError } from "./input-error.ts";
 export type Request =
   | { readonly command: "generate"; readonly configFile: string | undefined; readonly flags: Config }
   | { readonly command: "doctor"; readonly json: boolean }
-  | { readonly command: "help"; readonly text: string };
+  | { readonly command: "help" | "version"; readonly text: string };
+
+/** Columns of help where the output has no width of its own. */
+const helpWidth = 110;
 
 /**
  * Reads the command line.
@@ -17,26 +22,32 @@ export type Request =
  */
 export function parseArguments(argv: readonly string[]): Request {
   let request: Request | undefined;
-  let help = "";
-  const program = new Command("wan")
+  let written = "";
+  const program = new Command("bun run app")
     .description("Makes a video from a prompt, or from an image and a prompt, with Wan diffusion models.")
+    .version(packageFile.version, "-V, --version", "the version of wan-ts")
+    .usage("[command] [flags]")
+    .helpOption("-h, --help", "this, or the flags of a command")
+    .helpCommand(false)
     .exitOverride()
     .configureOutput({
-      writeOut: (text) => (help += text),
+      writeOut: (text) => (written += text),
       writeErr: () => undefined,
       outputError: () => undefined,
+      getOutHelpWidth: () => helpWidth,
     });
 
   const generate = program
     .command("generate", { isDefault: true })
-    .description("make a video (the default command)")
-    .allowExcessArguments(false)
-    .option(
-      "--config <FILE>",
-      "JSON or TypeScript config; flags win over it (default: wan.config.* if there)",
+    .description("make a video; what runs without a command")
+    .usage("[flags]")
+    .argument("[excess...]")
+    .addOption(
+      new Option("--config <FILE>", "JSON or TypeScript; flags win over it (default: wan.config.* if there)"),
     );
   for (const flag of flags) generate.addOption(toOption(flag));
-  generate.action((values: Record<string, unknown>) => {
+  generate.action((excess: readonly string[], values: Record<string, unknown>) => {
+    refuseExcess(excess, ["generate", "doctor", "plan"]);
     request = {
       command: "generate",
       configFile: values.config as string | undefined,
@@ -46,29 +57,49 @@ export function parseArguments(argv: readonly string[]): Request {
   program
     .command("doctor")
     .description("devices, CPU features, libraries, backends; what is missing and how to get it")
-    .allowExcessArguments(false)
-    .option("--json", "as JSON")
-    .action((values: { json?: boolean }) => {
+    .usage("[flags]")
+    .argument("[excess...]")
+    .option("--json", "one JSON object")
+    .action((excess: readonly string[], values: { json?: boolean }) => {
+      refuseExcess(excess, []);
       request = { command: "doctor", json: values.json ?? false };
     });
   program
-    .command("plan")
-    .description("what would run (not available in this version)")
+    .command("plan", { hidden: true })
     .allowUnknownOption()
-    .allowExcessArguments()
+    .argument("[rest...]")
     .action(() => {
       throw new InputError("plan is not available in this version of wan-ts");
     });
-  for (const command of program.commands) command.exitOverride().copyInheritedSettings(program);
+  for (const command of program.commands) {
+    command.copyInheritedSettings(program).configureHelp({ visibleArguments: () => [] });
+  }
+  program.configureHelp({ subcommandTerm: (command) => command.name() });
+  // Without a command the flags are generate's, so the first help that people see has them.
+  program.addHelpText("after", () => {
+    const text = generate.helpInformation();
+    return `\nFlags of generate:\n${text.slice(text.indexOf("Options:") + "Options:".length + 1).trimEnd()}
+
+A checkpoint may come with defaults of its own, as the embedded one does (defaults.json).`;
+  });
 
   try {
     program.parse([...argv], { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0 || error.code === "commander.help") return { command: "help", text: help };
+    if (error.code === "commander.version") return { command: "version", text: written };
+    if (error.exitCode === 0) return { command: "help", text: written };
     throw new InputError(error.message.replace(/^error: /, "").replaceAll("\n", " "));
   }
-  return request ?? { command: "help", text: help };
+  return request ?? { command: "help", text: written };
+}
+
+/** Commands take flags alone; a word that stands by itself was most likely meant as a command. */
+function refuseExcess([word]: readonly string[], commands: readonly string[]): void {
+  if (word === undefined) return;
+  const near = nearestName(word, commands);
+  const advice = near === undefined ? "commands take flags alone" : `did you mean "${near}"?`;
+  throw new InputError(`there is no command ${JSON.stringify(word)}; ${advice}`);
 }
 
 function toOption(flag: Flag): Option {
@@ -87,7 +118,7 @@ function toConfig(values: Record<string, unknown>): Record<string, unknown> {
       group[key] ??= {};
       group = group[key] as Record<string, unknown>;
     }
-    group[flag.path.at(-1) as string] = flag.reads === "number" ? toNumber(flag, value as string) : value;
+    group[flag.path.at(-1) as string] = flag.reads === "number" ? toNumber(flag, String(value)) : value;
   }
   return config;
 }

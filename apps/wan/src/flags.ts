@@ -42,7 +42,7 @@ export const flags: readonly Flag[] = [
     value: "N",
     path: ["height"],
     reads: "number",
-    help: "pixels, a multiple of 16 (default: from the image's aspect and the model)",
+    help: "pixels, a multiple of 16 (default: by the image's aspect, in the area of 480 × 832)",
   },
   { name: "--width", value: "N", path: ["width"], reads: "number", help: "pixels, a multiple of 16" },
   {
@@ -50,14 +50,14 @@ export const flags: readonly Flag[] = [
     value: "N",
     path: ["frames"],
     reads: "number",
-    help: "how many, 4k + 1 (default: from the model)",
+    help: "how many, 4k + 1 (default: 81)",
   },
   {
     name: "--fps",
     value: "N",
     path: ["fps"],
     reads: "number",
-    help: "frames a second (default: from the model)",
+    help: "frames a second (default: 16)",
   },
   { name: "--steps", value: "N", path: ["steps"], reads: "number", help: "denoising steps (default: 16)" },
   {
@@ -109,6 +109,13 @@ export const flags: readonly Flag[] = [
     path: ["threads"],
     reads: "number",
     help: "CPU threads (default: the cores at hand)",
+  },
+  {
+    name: "--instruction-set",
+    value: "NAME",
+    path: ["instructionSet"],
+    reads: "text",
+    help: "portable, avx2, avx512 or avx512bf16 (default: the widest that the processor has)",
   },
   {
     name: "--attention",

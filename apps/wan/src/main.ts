@@ -1,6 +1,6 @@
 import { parseArguments } from "./arguments.ts";
 import { doctor } from "./doctor.ts";
-import { generate } from "./generate.ts";
+import { generate } from "./generate/generate.ts";
 import { reportFailure } from "./report-failure.ts";
 
 // The first interrupt cancels the run and frees what it holds; a second ends the process at once.
@@ -16,6 +16,7 @@ try {
   const request = parseArguments(process.argv.slice(2));
   switch (request.command) {
     case "help":
+    case "version":
       process.stdout.write(request.text);
       break;
     case "doctor":
@@ -26,5 +27,5 @@ try {
       break;
   }
 } catch (error) {
-  process.exitCode = reportFailure(error);
+  process.exitCode = reportFailure(error, process.stderr);
 }

@@ -36,7 +36,7 @@ export class Progress {
 
   /** A stage began. */
   stageStarted(stage: StageEvent["stage"]): void {
-    if (this.#quiet || stage === "denoise") return;
+    if (this.#quiet) return;
     this.#show(stageLines[stage]);
   }
 
@@ -66,9 +66,11 @@ export class Progress {
 
 /** Seconds as people read them: `0.42 s`, `12 s`, `3 min 05 s`, `2 h 10 min`. */
 export function formatSeconds(seconds: number): string {
-  if (seconds < 10) return `${seconds.toFixed(2)} s`;
-  if (seconds < 60) return `${Math.round(seconds)} s`;
-  const minutes = Math.floor(Math.round(seconds) / 60);
-  if (minutes < 60) return `${minutes} min ${String(Math.round(seconds) % 60).padStart(2, "0")} s`;
+  // Below this, two decimals round to less than 10.
+  if (seconds < 9.995) return `${seconds.toFixed(2)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes} min ${String(whole % 60).padStart(2, "0")} s`;
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
 }

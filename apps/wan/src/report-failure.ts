@@ -1,27 +1,22 @@
 import { InputError } from "./input-error.ts";
 
-/** Error classes that mean bad input: status 2. */
-const inputErrors = new Set([
-  "InputError",
-  "PipelineInputError",
-  "CheckpointError",
-  "ConfigError",
-  "StateError",
-  "ImageError",
-  "OutputError",
-  "UnknownBackendError",
-  "UnsupportedAttentionError",
-  "SchedulerConfigError",
-  "SchedulerStepsError",
-  "TokenizerError",
-]);
+/** Enough for every problem of a model; a name out of a hostile file may be far longer. */
+const longestLine = 4000;
 
 /**
- * Writes one line about what went wrong to standard error and returns the exit status: 2 for bad
- * input, 1 for a failure while running.
+ * Writes one line about what went wrong to `stream` and returns the exit status: 2 for bad input, 1
+ * for a failure while running.
  */
-export function reportFailure(error: unknown): 1 | 2 {
-  const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`error: ${message.replaceAll(/\s*\n\s*/g, " ")}\n`);
-  return error instanceof InputError || (error instanceof Error && inputErrors.has(error.name)) ? 2 : 1;
+export function reportFailure(error: unknown, stream: { write(text: string): unknown }): 1 | 2 {
+  stream.write(`error: ${oneLine(error instanceof Error ? error.message : String(error))}\n`);
+  return error instanceof InputError ? 2 : 1;
+}
+
+/** The text in one line that no terminal takes for commands, cut where it is very long. */
+function oneLine(text: string): string {
+  const line = text
+    .trim()
+    .replaceAll(/\s*\n\s*/g, " ")
+    .replaceAll(/\p{Cc}/gu, "\uFFFD");
+  return line.length > longestLine ? `${line.slice(0, longestLine)}…` : line || "unknown failure";
 }

@@ -23,7 +23,7 @@ export type {
 } from "./h264-encoder.ts";
 export { decodeImage, loadImage, MAX_IMAGE_FILE_BYTES, MAX_IMAGE_PIXELS } from "./load-image.ts";
 export { nativeVideoEncoderFactory } from "./native-encoder.ts";
-export { checkOutputPath, type OutputKind } from "./output-path.ts";
+export { checkFileTarget, checkOutputPath, type OutputKind } from "./output-path.ts";
 export { encodePng } from "./png-encode.ts";
 export { preprocessForVideo } from "./preprocess-for-video.ts";
 export { type ResampleName, resampleNames } from "./resample-filters.ts";

@@ -4,78 +4,26 @@ import { flagOf, flags } from "../flags.ts";
 import { InputError } from "../input-error.ts";
 import { type Config, configSchema } from "./schema.ts";
 
+/** Names a key for messages: its flag, or the key and its file. */
+export type KeyNaming = (path: readonly PropertyKey[]) => string;
+
 /**
  * Checks what flags or a config file say.
  *
- * @param source names a key for messages: the flag, or the key and its file.
- * @throws {InputError} one line with every problem.
+ * @param schema all keys, or a choice of them.
+ * @throws {InputError} one line with every problem, and the nearest name for each that is unknown.
  */
-export function checkConfig(value: unknown, source: (path: readonly PropertyKey[]) => string): Config {
-  const parsed = configSchema.safeParse(value);
-  if (parsed.success) {
-    refuseUnavailable(parsed.data, source);
-    return parsed.data;
-  }
-  throw new InputError(parsed.error.issues.map((issue) => describe(issue, value, source)).join("; "));
-}
-
-function describe(
-  issue: z.core.$ZodIssue,
+export function checkConfig(
   value: unknown,
-  source: (path: readonly PropertyKey[]) => string,
-): string {
-  if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((key) => unknownKey([...issue.path, key], source)).join("; ");
+  nameOf: KeyNaming,
+  schema: z.ZodType<Config> = configSchema,
+): Config {
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) {
+    throw new InputError(parsed.error.issues.map((issue) => describe(issue, value, nameOf)).join("; "));
   }
-  const found = issue.path.reduce<unknown>(
-    (inner, key) =>
-      typeof inner === "object" && inner !== null ? (inner as Record<PropertyKey, unknown>)[key] : undefined,
-    value,
-  );
-  const rule =
-    issue.code === "invalid_type" && !issue.message.startsWith("must")
-      ? `must be a ${issue.expected}`
-      : issue.message;
-  return `${source(issue.path)} ${rule}, but is ${shown(found)}`;
-}
-
-const longestShown = 80;
-
-/** A value as JSON, shortened: a prompt that is too long is no message. */
-function shown(value: unknown): string {
-  const text: string | undefined = JSON.stringify(value);
-  if (text === undefined) return "missing";
-  return text.length > longestShown ? `${text.slice(0, longestShown)}…` : text;
-}
-
-function unknownKey(path: readonly PropertyKey[], source: (path: readonly PropertyKey[]) => string): string {
-  const group = path.slice(0, -1).join(".");
-  const siblings = flags
-    .map((flag) => flag.path)
-    .filter((known) => known.slice(0, path.length - 1).join(".") === group)
-    .map((known) => known[path.length - 1] as string);
-  const key = String(path.at(-1));
-  const near = nearestName(key, [...new Set(siblings)]);
-  return `${source(path)} is not a config key${near === undefined ? "" : `; did you mean "${near}"?`}`;
-}
-
-/** What this version doesn't have is refused by name, rather than passed over. */
-function refuseUnavailable(config: Config, source: (path: readonly PropertyKey[]) => string): void {
-  for (const flag of flags.filter((candidate) => candidate.unavailable)) {
-    const value = flag.path.reduce<unknown>(
-      (inner, key) =>
-        typeof inner === "object" && inner !== null ? (inner as Record<string, unknown>)[key] : undefined,
-      config,
-    );
-    // One rank is what runs anyway, and an absent option is no wish.
-    if (value === undefined || value === false || (value === 1 && flag.path[0] === "parallel")) continue;
-    throw new InputError(`${source(flag.path)} is not available in this version of wan-ts`);
-  }
-  if (config.device !== undefined && config.device !== "cpu") {
-    throw new InputError(
-      `${source(["device"])}: ${config.device} is not available in this version of wan-ts; use cpu`,
-    );
-  }
+  refuseUnavailable(parsed.data, nameOf);
+  return parsed.data;
 }
 
 /** Names a key by its flag. */
@@ -84,6 +32,73 @@ export function namedByFlag(path: readonly PropertyKey[]): string {
 }
 
 /** Names a key by the file it stands in. */
-export function namedByFile(file: string): (path: readonly PropertyKey[]) => string {
+export function namedByFile(file: string): KeyNaming {
   return (path) => (path.length === 0 ? file : `"${path.join(".")}" in ${file}`);
+}
+
+function describe(issue: z.core.$ZodIssue, value: unknown, nameOf: KeyNaming): string {
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => unknownKey([...issue.path, key], nameOf)).join("; ");
+  }
+  const rule =
+    issue.code === "invalid_type" && !issue.message.startsWith("must")
+      ? `must be ${kinds[issue.expected] ?? issue.expected}`
+      : issue.message;
+  return `${nameOf(issue.path)} ${rule}, but is ${shown(valueAt(value, issue.path))}`;
+}
+
+const kinds: Readonly<Record<string, string>> = {
+  object: "an object",
+  string: "text",
+  number: "a number",
+  boolean: "true or false",
+};
+
+/** How much of a value a message shows: a prompt that is too long is no message. */
+const longestShown = 80;
+
+/** A value as a message shows it: JSON, shortened, and what JSON has no word for. */
+function shown(value: unknown): string {
+  if (typeof value === "number") return String(value);
+  const text: string | undefined = JSON.stringify(value);
+  if (text === undefined) return value === undefined ? "missing" : `a ${typeof value}`;
+  return text.length > longestShown ? `${text.slice(0, longestShown)}…` : text;
+}
+
+function unknownKey(path: readonly PropertyKey[], nameOf: KeyNaming): string {
+  const group = path.slice(0, -1).join(".");
+  const key = String(path.at(-1));
+  const siblings = new Set(
+    flags
+      .map((flag) => flag.path)
+      .filter((known) => known.slice(0, path.length - 1).join(".") === group)
+      .map((known) => known[path.length - 1] as string),
+  );
+  const elsewhere = flags.find((flag) => flag.path.at(-1) === key)?.path.join(".");
+  const near = nearestName(key, siblings) ?? elsewhere;
+  return `${nameOf(path)} is not a config key${near === undefined ? "" : `; did you mean "${near}"?`}`;
+}
+
+/** What this version doesn't have is refused by name, rather than passed over. */
+function refuseUnavailable(config: Config, nameOf: KeyNaming): void {
+  for (const { path, unavailable } of flags) {
+    if (!unavailable) continue;
+    const value = valueAt(config, path);
+    // One rank is what runs anyway, and an absent option is no wish.
+    if (value === undefined || value === false || (value === 1 && path[0] === "parallel")) continue;
+    throw new InputError(`${nameOf(path)} is not available in this version of wan-ts`);
+  }
+  if (config.device !== undefined && config.device !== "cpu") {
+    throw new InputError(
+      `${nameOf(["device"])} ${config.device} is not available in this version of wan-ts; use cpu`,
+    );
+  }
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (inner, key) =>
+      typeof inner === "object" && inner !== null ? (inner as Record<PropertyKey, unknown>)[key] : undefined,
+    value,
+  );
 }

@@ -1,12 +1,17 @@
 import type { Config } from "./schema.ts";
 
-/** Flags over a config file, group by group. */
-export function mergeConfigs(file: Config, flags: Config): Config {
+/** `over` on top of `under`, key by key and group by group; a key that is undefined says nothing. */
+export function mergeConfigs(under: Config, over: Config): Config {
   return {
-    ...file,
-    ...flags,
-    attention: { ...file.attention, ...flags.attention },
-    parallel: { ...file.parallel, ...flags.parallel },
-    output: { ...file.output, ...flags.output },
+    ...under,
+    ...said(over),
+    attention: { ...under.attention, ...said(over.attention) },
+    parallel: { ...under.parallel, ...said(over.parallel) },
+    output: { ...under.output, ...said(over.output) },
   };
+}
+
+function said<T extends object>(group: T | undefined): Partial<T> {
+  const entries = Object.entries(group ?? {}).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as Partial<T>;
 }

@@ -40,6 +40,9 @@ export const configSchema = z
       .enum(["float32", "bfloat16", "float16"], "must be float32, bfloat16 or float16")
       .describe("Of transformer and text encoder"),
     device: text.regex(/^(cpu|cuda(:\d+)?)$/, "must be cpu or cuda[:N]").describe("Where to compute"),
+    instructionSet: z
+      .enum(["portable", "avx2", "avx512", "avx512bf16"], "must be portable, avx2, avx512 or avx512bf16")
+      .describe("Widest instruction set that kernels use"),
     threads: natural.min(1, "must be at least 1").max(1024, "must be at most 1024").describe("CPU threads"),
     attention: z.strictObject({ backend: text.min(1).describe("Attention backend") }).partial(),
     parallel: z
@@ -74,7 +77,30 @@ export const configSchema = z
 /** A checked config: what was said, without defaults. */
 export type Config = z.infer<typeof configSchema>;
 
+/** What defaults beside a checkpoint may say: nothing about this machine, and no file to write. */
+export const checkpointDefaultsSchema = configSchema.pick({
+  image: true,
+  lastImage: true,
+  prompt: true,
+  negativePrompt: true,
+  height: true,
+  width: true,
+  frames: true,
+  fps: true,
+  steps: true,
+  guidanceScale: true,
+  guidanceScale2: true,
+  seed: true,
+});
+
 /** The JSON schema of config files, for editors. */
-export function configJsonSchema(): unknown {
-  return { title: "wan-ts config", ...z.toJSONSchema(configSchema, { io: "input" }) };
+export function configJsonSchema(): Record<string, unknown> {
+  const { $schema, properties, ...schema } = z.toJSONSchema(configSchema, { io: "input" });
+  const pointer = { type: "string", description: "Where an editor finds this schema" };
+  return {
+    $schema,
+    title: "wan-ts config",
+    ...schema,
+    properties: { $schema: pointer, ...properties },
+  };
 }

@@ -1,0 +1,71 @@
+import { resolve } from "node:path";
+import { memory } from "@wan-ts/tensor";
+import type {
+  GenerateResult,
+  StageEvent,
+  WanImageToVideoPipeline,
+  WanTextToVideoPipeline,
+} from "@wan-ts/wan";
+import type { Job } from "./job.ts";
+
+/** Collects what a run took, for `--json`. */
+export class RunReport {
+  readonly #started = performance.now();
+  readonly #seconds: Record<string, number> = {};
+  readonly #peakTensorBytes: Record<string, number> = {};
+
+  /** Seconds since the report was made. */
+  get totalSeconds(): number {
+    return (performance.now() - this.#started) / 1000;
+  }
+
+  /** Runs `body` and notes its seconds under `name`. */
+  async time<T>(name: string, body: () => Promise<T>): Promise<T> {
+    const started = performance.now();
+    const result = await body();
+    this.#seconds[name] = (performance.now() - started) / 1000;
+    return result;
+  }
+
+  /** Notes what a stage of the pipeline took. */
+  stageEnded({ stage, seconds, peakBytes }: StageEvent): void {
+    this.#seconds[stage] = seconds;
+    this.#peakTensorBytes[stage] = peakBytes;
+  }
+
+  /** The object that `--json` prints; sizes in bytes, times in seconds. */
+  toJson(
+    { outputs }: Job,
+    pipeline: WanImageToVideoPipeline | WanTextToVideoPipeline,
+    { frames }: GenerateResult,
+  ): Record<string, unknown> {
+    const whole = (file: string | undefined): string | null => (file === undefined ? null : resolve(file));
+    return {
+      output: resolve(outputs.file),
+      latents: whole(outputs.saveLatents),
+      savedFrames: whole(outputs.saveFrames),
+      frames: frames.numFrames,
+      height: frames.height,
+      width: frames.width,
+      dtype: pipeline.dtype,
+      attention: pipeline.transformer.attentionBackend,
+      seconds: { total: this.totalSeconds, ...this.#seconds },
+      peakTensorBytes: this.#peakTensorBytes,
+      ranks: [
+        {
+          rank: 0,
+          peakResidentBytes: peakResidentBytes(),
+          liveTensorBytes: memory().liveBytes,
+        },
+      ],
+      // One rank exchanges nothing.
+      collectives: {},
+    };
+  }
+}
+
+/** getrusage counts in KiB, but in bytes on macOS. */
+function peakResidentBytes(): number {
+  const { maxRSS } = process.resourceUsage();
+  return process.platform === "darwin" ? maxRSS : maxRSS * 1024;
+}

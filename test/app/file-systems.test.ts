@@ -1,0 +1,67 @@
+import { describe, expect, test } from "bun:test";
+import { mkdirSync } from "node:fs";
+import { appMain, expectOneLine, runApp, shortRun, TemporaryFolder } from "./run-app.ts";
+
+/**
+ * A command line that mounts a file system of its own at `disk`, fills it with so many bytes, runs
+ * the command after it there, and lists what was added. The mount is in a namespace of that process
+ * alone.
+ */
+function mounted(options: string, filledBytes = 0): readonly string[] {
+  const fill = filledBytes > 0 ? `head -c ${filledBytes} /dev/zero > disk/filler &&` : "";
+  const script = `mount -t tmpfs -o ${options} none disk && ${fill} "$@"; status=$?; ls -A disk | grep -v filler; exit $status`;
+  return ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, appMain];
+}
+
+function canMount(): boolean {
+  if (process.platform !== "linux" || !Bun.which("unshare")) return false;
+  using folder = new TemporaryFolder();
+  mkdirSync(folder.file("disk"));
+  const probe = Bun.spawnSync([...mounted("size=4k"), "true"], { cwd: folder.path });
+  return probe.exitCode === 0;
+}
+
+// Needs user namespaces, which some systems and containers forbid.
+describe.skipIf(!canMount())("a file system", () => {
+  const outputs = [
+    ["--output", "disk/out.mp4"],
+    ["--output", "disk/out.gif"],
+    ["--output", "disk/frame.png"],
+    ["--output", "disk/frames"],
+    ["--save-latents", "disk/latents.safetensors"],
+    ["--save-frames", "disk/frames.safetensors"],
+  ] as const;
+  for (const [flag, path] of outputs) {
+    test(`that is full: ${flag} ${path} fails while running and leaves nothing`, async () => {
+      using folder = new TemporaryFolder();
+      mkdirSync(folder.file("disk"));
+      const args = [...shortRun, "--output", "out.mp4", flag, path];
+      const run = await runApp(folder.path, args, { command: mounted("size=4k", 4096) });
+      expectOneLine(run, 1, [path]);
+    });
+  }
+
+  test("that fills up within a file leaves no part of it", async () => {
+    using folder = new TemporaryFolder();
+    mkdirSync(folder.file("disk"));
+    const args = [...shortRun, "--save-frames", "disk/frames.safetensors"];
+    const run = await runApp(folder.path, args, { command: mounted("size=64k") });
+    expectOneLine(run, 1, ["disk/frames.safetensors"]);
+  });
+
+  test("that is read-only is bad input", async () => {
+    using folder = new TemporaryFolder();
+    mkdirSync(folder.file("disk"));
+    const args = ["--output", "disk/out.mp4"];
+    const run = await runApp(folder.path, args, { command: mounted("ro") });
+    expectOneLine(run, 2, ["disk/out.mp4"]);
+  });
+
+  test("that is large enough takes the video", async () => {
+    using folder = new TemporaryFolder();
+    mkdirSync(folder.file("disk"));
+    const args = [...shortRun, "--output", "disk/out.mp4"];
+    const run = await runApp(folder.path, args, { command: mounted("size=1m") });
+    expect(run).toEqual({ status: 0, stdout: "out.mp4\n", stderr: "" });
+  });
+});
