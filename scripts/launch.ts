@@ -1,8 +1,8 @@
 /**
- * The front door of `bun run app|bench|lint|test`: brings a fresh clone to where the command can run,
+ * The front door of `bun run app|bench|fuzz|lint|test`: brings a fresh clone to where the command can run,
  * then runs it. Uses nothing but Bun itself, as packages may not be installed yet.
  *
- * Usage: bun scripts/launch.ts app|bench|lint|test [arguments…]
+ * Usage: bun scripts/launch.ts app|bench|fuzz|lint|test [arguments…]
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
@@ -62,6 +62,7 @@ async function build(): Promise<void> {
 const targets: Record<string, string> = {
   app: "apps/wan/src/main.ts",
   bench: "apps/wan/src/bench/main.ts",
+  fuzz: "test/fuzz/main.ts",
   lint: "scripts/lint.ts",
   test: "scripts/test.ts",
 };
@@ -77,5 +78,10 @@ const child = Bun.spawn([process.execPath, join(root, target), ...rest], {
   stdout: "inherit",
   stderr: "inherit",
 });
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => child.kill(signal));
+// A terminal sends its interrupt to the child too, which would take a second one for "at once".
+const interruptedTogether = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
+process.on("SIGINT", () => {
+  if (!interruptedTogether) child.kill("SIGINT");
+});
+process.on("SIGTERM", () => child.kill("SIGTERM"));
 process.exit(await child.exited);
