@@ -3,9 +3,8 @@ import {
   type GenerateOptions,
   type GenerateResult,
   type LoadOptions,
+  loadPipeline,
   openCheckpoint,
-  WanImageToVideoPipeline,
-  WanTextToVideoPipeline,
 } from "@wan-ts/wan";
 import type { FixtureCase } from "./fixture-cases.ts";
 
@@ -25,16 +24,15 @@ export async function generateFixture(
     numFrames: params.num_frames,
     numInferenceSteps: params.num_inference_steps,
     guidanceScale: params.guidance_scale,
+    ...(params.guidance_scale_2 === undefined ? {} : { guidanceScale2: params.guidance_scale_2 }),
     generator: new Generator(params.seed),
     ...changes,
   };
-  if (checkpoint.task === "imageToVideo") {
-    using pipeline = await WanImageToVideoPipeline.fromCheckpoint(checkpoint, {
-      dtype: params.dtype,
-      ...load,
-    });
-    return await pipeline.generate({ ...options, image: await fixture.image() });
-  }
-  using pipeline = await WanTextToVideoPipeline.fromCheckpoint(checkpoint, { dtype: params.dtype, ...load });
-  return await pipeline.generate(options);
+  using pipeline = await loadPipeline(checkpoint, { dtype: params.dtype, ...load });
+  if (pipeline.task === "textToVideo") return await pipeline.generate(options);
+  return await pipeline.generate({
+    ...options,
+    image: await fixture.image(),
+    ...(params.last_image ? { lastImage: await fixture.lastImage() } : {}),
+  });
 }

@@ -163,7 +163,12 @@ export const flags: readonly Flag[] = [
     help: "nf4, int8 or fp8, on load",
     unavailable: true,
   },
-  { name: "--vae-tiling", path: ["vaeTiling"], reads: "switch", help: "decode in tiles", unavailable: true },
+  {
+    name: "--vae-tiling",
+    path: ["vaeTiling"],
+    reads: "switch",
+    help: "encode and decode in tiles of 256 pixels, blended: less memory",
+  },
   {
     name: "--cpu-offload",
     path: ["cpuOffload"],

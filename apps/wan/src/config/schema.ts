@@ -54,7 +54,7 @@ export const configSchema = z
       })
       .partial(),
     quantization: z.enum(["nf4", "int8", "fp8"], "must be nf4, int8 or fp8").describe("On load"),
-    vaeTiling: z.boolean().describe("Decode in tiles"),
+    vaeTiling: z.boolean().describe("Encode and decode in tiles"),
     cpuOffload: z.boolean().describe("Keep only the part at work in memory"),
     parallelTextEncoder: z.boolean().describe("Split the text encoder over ranks"),
     cache: text.describe("Step cache"),

@@ -26,6 +26,7 @@ export async function generate(
   using pipeline = await report.time("load", () =>
     checkingInput(() => loadPipeline(job.checkpoint, job.load)),
   );
+  if (job.vaeTiling) pipeline.vae.enableTiling();
   const progress = new Progress(process.stderr, job.quiet);
   try {
     using result = await run(pipeline, job, report, progress, signal);

@@ -37,6 +37,7 @@ export interface Images {
 export interface Job {
   readonly checkpoint: WanCheckpoint;
   readonly load: LoadPipelineOptions;
+  readonly vaeTiling: boolean;
   readonly options: GenerateOptions;
   readonly images: Images;
   readonly outputs: Outputs;
@@ -89,6 +90,7 @@ export async function prepareJob(configFile: string | undefined, flags: Config):
       attentionBackend: backend,
       cpuOffload: config.cpuOffload,
     },
+    vaeTiling: config.vaeTiling ?? false,
     options,
     images,
     outputs,
