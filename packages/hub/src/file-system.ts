@@ -1,6 +1,7 @@
 import { lstat, readFile, realpath, stat } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, relative, sep } from "node:path";
 import { HubError } from "./errors.ts";
+import { isNestedBeyond } from "./json-levels.ts";
 
 /** A model directory and where the files of it may really lie. */
 export interface ModelRoot {
@@ -109,25 +110,27 @@ export async function readTextFile(path: string, maxBytes: number): Promise<stri
   }
 }
 
+/** The files of models have four or five levels. */
+const maxJsonLevels = 64;
+
 /**
- * The content of a JSON file of at most `maxBytes`.
+ * The content of a JSON file of at most `maxBytes`, and of so few levels that code which calls itself
+ * for each of them, as `JSON.stringify` does, has stack enough.
  *
  * @throws HubError `invalidJson`, and those of {@link readTextFile}
  */
 export async function readJsonFile(path: string, maxBytes: number): Promise<unknown> {
   const text = await readTextFile(path, maxBytes);
+  const invalid = (expected: string, found: string, cause?: unknown): HubError =>
+    new HubError({ code: "invalidJson", path, problems: [{ subject: "", expected, found }], cause });
+  let json: unknown;
   try {
-    const json: unknown = JSON.parse(text);
-    return json;
+    json = JSON.parse(text);
   } catch (cause) {
-    const found = cause instanceof Error ? cause.message : String(cause);
-    throw new HubError({
-      code: "invalidJson",
-      path,
-      problems: [{ subject: "", expected: "JSON", found }],
-      cause,
-    });
+    throw invalid("JSON", cause instanceof Error ? cause.message : String(cause), cause);
   }
+  if (isNestedBeyond(json, maxJsonLevels)) throw invalid(`JSON of at most ${maxJsonLevels} levels`, "more");
+  return json;
 }
 
 /** The error of a file that the system doesn't let us read. */

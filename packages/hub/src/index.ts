@@ -8,6 +8,7 @@ export {
   type SafetensorsErrorCode,
   type SafetensorsErrorFacts,
 } from "./errors.ts";
+export { isNestedBeyond } from "./json-levels.ts";
 export {
   type JsonFile,
   ModelComponent,

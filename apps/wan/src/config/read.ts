@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { isNestedBeyond } from "@wan-ts/hub";
 import { InputError } from "../input-error.ts";
 import { checkConfig, namedByFile } from "./check.ts";
 import type { Config } from "./schema.ts";
@@ -10,6 +11,8 @@ import type { Config } from "./schema.ts";
 const defaultFiles = ["wan.config.ts", "wan.config.js", "wan.config.json"];
 /** Far above any config by hand; keeps a wrong file from being read whole. */
 const largestConfig = 1 << 20;
+/** A config has two levels; a value without end can't be shown in a message. */
+const largestDepth = 16;
 
 /**
  * The config file named, or the folder's own, or an empty config. Paths in it are taken from its
@@ -39,6 +42,9 @@ async function readJson(path: string, name: string): Promise<unknown> {
     value = JSON.parse(await readFile(path, "utf8"));
   } catch (cause) {
     throw new InputError(`--config: ${name} is not JSON: ${messageOf(cause)}`, { cause });
+  }
+  if (isNestedBeyond(value, largestDepth)) {
+    throw new InputError(`--config: ${name} has more than ${largestDepth} levels, which no config has`);
   }
   if (typeof value !== "object" || value === null || !("$schema" in value)) return value;
   // An editor's pointer to the schema is no setting.

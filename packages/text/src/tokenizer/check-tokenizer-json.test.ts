@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { charsmapFault } from "./check-charsmap.ts";
 import { checkTokenizerJson } from "./check-tokenizer-json.ts";
+import { TokenizerFileError } from "./tokenizer-file-error.ts";
 
 const file = join(import.meta.dir, "../../fixtures/tokenizers/umt5-like/tokenizer.json");
 const text = await Bun.file(file).text();
@@ -69,6 +70,21 @@ describe("checkTokenizerJson", () => {
   test("returns what it checked, whatever else stands under the same key", () => {
     expect(JSON.parse(check(text))).toEqual(JSON.parse(text));
     expect(check(`{"normalizer": {"type": "Precompiled"}, "normalizer": null}`)).toBe('{"normalizer":null}');
+  });
+
+  test.each([100, 1000, 10_000, 100_000])("survives %p levels", (levels) => {
+    const nested = (open: string, close: string) => `${open.repeat(levels)}null${close.repeat(levels)}`;
+    for (const json of [
+      `{"model":${nested("[", "]")}}`,
+      `{"normalizer":${nested('{"type":"Sequence","normalizers":[', "]}")}}`,
+    ]) {
+      // How many are too many is a matter of the stack; a fault of no type is wrong at any number.
+      try {
+        expect(check(json)).toBe(json);
+      } catch (error) {
+        expect(error).toBeInstanceOf(TokenizerFileError);
+      }
+    }
   });
 
   test.each([

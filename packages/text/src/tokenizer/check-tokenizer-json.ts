@@ -36,9 +36,16 @@ export function checkTokenizerJson(text: string, file: string): string {
   } catch (cause) {
     throw invalid("isn't JSON", { cause });
   }
-  const fault = tokenizerJsonFault(json);
-  if (fault !== null) throw invalid(fault);
-  return JSON.stringify(json);
+  let fault: string | null;
+  try {
+    fault = tokenizerJsonFault(json);
+    if (fault === null) return JSON.stringify(json);
+  } catch (cause) {
+    // What is left of the stack decides how deep is too deep, here and in JSON.stringify.
+    if (cause instanceof RangeError) throw invalid("is nested too deeply", { cause });
+    throw cause;
+  }
+  throw invalid(fault);
 }
 
 function tokenizerJsonFault(json: unknown): string | null {
