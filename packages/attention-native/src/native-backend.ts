@@ -8,7 +8,7 @@ import type {
 import { attention, isFloat } from "@wan-ts/tensor";
 
 /** The longest head that the kernels hold in registers and cache. */
-const largestHeadDim = 512;
+const largestHeadDim = 1024;
 
 /** Attention by the addon's CPU kernels: online softmax over blocks of keys (Dao et al. 2022). */
 export class NativeAttentionBackend implements AttentionBackend {

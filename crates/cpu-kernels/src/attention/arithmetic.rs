@@ -82,7 +82,7 @@ pub(super) trait Arithmetic: Sized + 'static {
     const KEY_BLOCK: usize;
     /// Words between the rows of a tile: a block and a little, so that rows don't share cache sets.
     const TILE_STRIDE: usize = Self::KEY_BLOCK + 16;
-    /// Words between packed query rows, for head sizes up to 512.
+    /// Words between packed query rows, for head sizes up to the greatest.
     const QUERY_STRIDE: usize = super::MAX_HEAD_SIZE / Self::PAIR + 16;
     /// What logits are multiplied by before [`Arithmetic::power`]: 1 for e^x, log2(e) for 2^x.
     const LOGIT_UNIT: f32;

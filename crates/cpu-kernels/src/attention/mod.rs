@@ -29,7 +29,7 @@ use crate::{Cpu, DType, InstructionSet, TensorMut, TensorRef};
 use driver::run;
 
 /// The greatest head size.
-pub const MAX_HEAD_SIZE: usize = 512;
+pub const MAX_HEAD_SIZE: usize = 1024;
 
 /// What [`attention`] reads and fills.
 pub struct AttentionArguments<'a> {

@@ -11,7 +11,7 @@ use cpu_kernels::{Cpu, DType, TensorMut, TensorRef};
 const NAME: &str = "attention";
 
 /// softmax(scale · query · keyᵀ + mask) · value over (B, S, H, D): query (B, Sq, H, D), key and
-/// value (B, Sk, H, D), all of one float type, D from 1 to 512 → (B, Sq, H, D).
+/// value (B, Sk, H, D), all of one float type, D from 1 to 1024 → (B, Sq, H, D).
 ///
 /// `mask` is float32, repeats to (B, H, Sq, Sk) and is added to the scaled scores. Returns the
 /// log-sum-exp of each row too, float32 (B, Sq, H), where asked for. A row that the mask hides

@@ -77,9 +77,16 @@ fn odd_lengths() {
 #[test]
 fn every_head_size() {
     for (set, dtype) in kinds() {
-        for head_size in (1..34).chain([40, 48, 63, 64, 65, 80, 96, 127, 128, 160, 200, 255, 256, 257, 384, 511, 512]) {
+        for head_size in (1..34).chain([
+            40, 48, 63, 64, 65, 80, 96, 127, 128, 160, 200, 255, 256, 257, 384, 512, 640, 1023,
+            1024,
+        ]) {
             let problem = Problem::random(extents(5, 35, 1, head_size), dtype);
-            check(&problem, &problem.solve(set, 1), set, 0.0);
+            // A logit is a chain of head-size roundings, whose error grows with the chain's root;
+            // beyond 512 it leaves the room that the bound has.
+            let chain =
+                if head_size > 512 { (head_size as f64).sqrt() * 2f64.powi(-24) } else { 0.0 };
+            check(&problem, &problem.solve(set, 1), set, chain);
         }
     }
 }

@@ -83,9 +83,9 @@ fn key_of_another_type() {
 }
 
 #[test]
-#[should_panic(expected = "head size 513 is not 1 to 512")]
+#[should_panic(expected = "head size 1025 is not 1 to 1024")]
 fn too_long_a_head() {
-    let [query, key] = [[1, 1, 1, 513], [1, 2, 1, 513]];
+    let [query, key] = [[1, 1, 1, 1025], [1, 2, 1, 1025]];
     Call { query, key, value: key, output: query, log_sum_exp: [1, 1, 1], ..GOOD }.run();
 }
 
