@@ -17,7 +17,7 @@ import { findDamagedWeight } from "./damaged-weight.ts";
 import { decodeLatents } from "./decode-latents.ts";
 import { denoise } from "./denoise.ts";
 import { PromptEncoder } from "./encode-prompt.ts";
-import { NonFiniteError } from "./errors.ts";
+import { NonFiniteError, PipelineInputError } from "./errors.ts";
 import type { Embeddings } from "./expert-at-work.ts";
 import type { Experts } from "./experts.ts";
 import { drawNoise } from "./noise.ts";
@@ -104,16 +104,20 @@ export abstract class WanPipeline<Options extends GenerateOptions> implements Di
    * Embeddings of prompts, (prompts, maxSequenceLength, textDim) of the pipeline's dtype, as
    * `generate` takes them for `promptEmbeds`. The caller disposes them.
    *
-   * @throws {NonFiniteError}, or the signal's reason once it aborts.
+   * @throws {PipelineInputError} without a prompt, {NonFiniteError}, or the signal's reason once it aborts.
    */
   async encodePrompt(
     prompt: string | readonly string[],
     { maxSequenceLength = 512, signal }: Pick<GenerateOptions, "maxSequenceLength" | "signal"> = {},
   ): Promise<Tensor> {
+    const prompts = list(prompt);
+    if (prompts.length === 0) throw new PipelineInputError("prompt", "at least one prompt", "an empty list");
     using cancellation = new Cancellation(signal);
+    using owned = new DisposableStack();
     const rows = await withReason(signal, () =>
-      this.#prompts.encode(list(prompt), maxSequenceLength, cancellation),
+      this.#prompts.encode(prompts, maxSequenceLength, cancellation),
     );
+    for (const row of rows) owned.use(row);
     return joined(rows, 1);
   }
 
