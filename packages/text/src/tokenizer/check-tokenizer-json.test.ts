@@ -99,6 +99,11 @@ describe("checkTokenizerJson", () => {
     [`{"post_processor": []}`, "post_processor without a type"],
     [`{"post_processor": {"type": "TemplateProcessing"}}`, "without single, pair or special_tokens"],
     [template({}), `puts "</s>"`],
+    [template({}).replace("TemplateProcessing", "templateprocessing"), `puts "</s>"`],
+    [
+      `{"normalizer": {"type": "charsmap", "precompiled_charsmap": "AAAA"}}`,
+      "precompiled_charsmap that has 3 bytes",
+    ],
   ])("tells of %#", (json, fault) => {
     expect(() => check(json)).toThrow(fault);
   });

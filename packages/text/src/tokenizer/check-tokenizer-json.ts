@@ -2,7 +2,10 @@ import { z } from "zod";
 import { charsmapFault } from "./check-charsmap.ts";
 import { TokenizerFileError } from "./tokenizer-file-error.ts";
 
-/** A normalizer or post-processor; a sequence holds others. */
+/**
+ * A normalizer or post-processor; a sequence holds others. Where the native tokenizer doesn't know the type, it takes
+ * the part for what its keys fit, so that keys are asked here too.
+ */
 const part = z.looseObject({
   type: z.string(),
   normalizers: z.array(z.unknown()).optional(),
@@ -69,7 +72,7 @@ function normalizerFault(json: unknown): string | null {
   if (normalizer.data.normalizers !== undefined) {
     return firstFault(normalizer.data.normalizers, normalizerFault);
   }
-  if (normalizer.data.type !== "Precompiled") return null;
+  if (normalizer.data.type !== "Precompiled" && !("precompiled_charsmap" in normalizer.data)) return null;
   const charsmap = precompiled.safeParse(json);
   if (!charsmap.success) return "has a normalizer Precompiled without precompiled_charsmap";
   const fault = charsmapFault(charsmap.data.precompiled_charsmap);
@@ -82,7 +85,7 @@ function postProcessorFault(json: unknown): string | null {
   if (!processor.success) return "has a post_processor without a type";
   if (processor.data.processors !== undefined)
     return firstFault(processor.data.processors, postProcessorFault);
-  if (processor.data.type !== "TemplateProcessing") return null;
+  if (processor.data.type !== "TemplateProcessing" && !("single" in processor.data)) return null;
   const found = template.safeParse(json);
   if (!found.success) return "has a post_processor TemplateProcessing without single, pair or special_tokens";
   const { single, pair, special_tokens } = found.data;
