@@ -1,41 +1,40 @@
 /**
  * Runs every test: the Rust crates' by cargo, the packages' by turbo and `bun test`. Ends with one
- * line, `N passed, N failed, N skipped`, counted from the runners' reports.
+ * line, `N passed, N failed, N skipped`, counted from the runners' reports; a package whose files are
+ * those of its last run keeps that run's report.
  *
- * Usage: bun scripts/test.ts [name of a package…]   (without names: everything)
+ * Usage: bun scripts/test.ts [name of a package or crate…]   (without names: everything)
  */
 import { existsSync, readFileSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import { addCounts, type Counts, countCargo, countJunit, none } from "./count-tests.ts";
 
 const root = dirname(import.meta.dir);
-const filters = process.argv.slice(2);
 
-interface Counts {
-  passed: number;
-  failed: number;
-  skipped: number;
-}
+/** The addon's crate has no tests: it can't be linked without JavaScript. */
+const untestedCrate = "binding";
+const crates = [...new Bun.Glob("crates/*/Cargo.toml").scanSync(root)]
+  .map((file) => basename(dirname(file)))
+  .filter((name) => name !== untestedCrate);
+const packages = [...new Bun.Glob("{packages,apps}/*/package.json").scanSync(root), "test/package.json"].map(
+  (file) => {
+    const { name } = JSON.parse(readFileSync(join(root, file), "utf8")) as { name: string };
+    return {
+      name,
+      shortName: basename(name),
+      report: join(root, dirname(file), "test-results", "junit.xml"),
+    };
+  },
+);
 
-/** Counts of a `bun test` JUnit report. */
-function countJunit(report: string): Counts {
-  const suites = report.match(/<testsuites [^>]*>/)?.[0] ?? "";
-  const number = (name: string): number => Number(suites.match(new RegExp(`\\b${name}="(\\d+)"`))?.[1] ?? 0);
-  const failed = number("failures") + number("errors");
-  const skipped = number("skipped");
-  return { passed: number("tests") - failed - skipped, failed, skipped };
-}
-
-/** Counts of `cargo test`'s closing lines. */
-function countCargo(output: string): Counts {
-  const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
-  for (const [, passed, failed, ignored] of output.matchAll(
-    /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/gm,
-  )) {
-    counts.passed += Number(passed);
-    counts.failed += Number(failed);
-    counts.skipped += Number(ignored);
-  }
-  return counts;
+const names = process.argv.slice(2);
+const unknown = names.filter(
+  (name) => !crates.includes(name) && !packages.some(({ shortName }) => shortName === name),
+);
+if (unknown.length > 0) {
+  const known = [...crates, ...packages.map(({ shortName }) => shortName)].toSorted();
+  process.stderr.write(`no package or crate is named ${unknown.join(", ")}; there are ${known.join(", ")}\n`);
+  process.exit(2);
 }
 
 /** Runs a command, showing its output as it comes; returns its status and standard output. */
@@ -50,54 +49,46 @@ async function run(line: readonly string[]): Promise<{ status: number; output: s
   return { status: await child.exited, output };
 }
 
-const total: Counts = { passed: 0, failed: 0, skipped: 0 };
-let broken = false;
+/** What ended without telling what failed: a crash, a compile error, an error outside of tests. */
+const broken: string[] = [];
 
-function add(counts: Counts): void {
-  total.passed += counts.passed;
-  total.failed += counts.failed;
-  total.skipped += counts.skipped;
+async function testCrates(chosen: readonly string[]): Promise<Counts> {
+  if (chosen.length === 0) return none;
+  const selected = chosen.flatMap((name) => ["--package", name]);
+  const { status, output } = await run(["cargo", "test", "--no-fail-fast", ...selected]);
+  const counts = countCargo(output);
+  if (status !== 0 && counts.failed === 0) broken.push(`cargo test ended with status ${status}`);
+  return counts;
 }
 
-if (filters.length === 0) {
-  const rust = await run(["cargo", "test", "--workspace", "--exclude", "binding", "--no-fail-fast"]);
-  const counts = countCargo(rust.output);
-  add(counts);
-  // A crate that doesn't compile ends without a count.
-  if (rust.status !== 0 && counts.failed === 0) broken = true;
+async function testPackages(chosen: typeof packages): Promise<Counts> {
+  if (chosen.length === 0) return none;
+  // What an earlier run left would be counted where this one ends without a report.
+  for (const { report } of chosen) rmSync(dirname(report), { recursive: true, force: true });
+  const { status } = await run([
+    join(root, "node_modules", ".bin", "turbo"),
+    "run",
+    "test",
+    "--continue=always",
+    "--concurrency=1",
+    "--output-logs=new-only",
+    ...chosen.map(({ name }) => `--filter=${name}`),
+  ]);
+  let total = none;
+  for (const { name, report } of chosen) {
+    const counts = existsSync(report) ? countJunit(readFileSync(report, "utf8")) : undefined;
+    if (counts === undefined) broken.push(`the tests of ${name} ended without a report`);
+    else total = addCounts(total, counts);
+  }
+  if (status !== 0 && total.failed === 0 && broken.length === 0) {
+    broken.push(`turbo ended with status ${status} though no test failed`);
+  }
+  return total;
 }
 
-const workspaces = [
-  ...new Bun.Glob("{packages,apps}/*/package.json").scanSync(root),
-  "test/package.json",
-].map((file) => ({
-  folder: join(root, dirname(file)),
-  name: (JSON.parse(readFileSync(join(root, file), "utf8")) as { name: string }).name,
-}));
-const chosen = workspaces.filter(
-  ({ name }) => filters.length === 0 || filters.some((filter) => name.endsWith(`/${filter}`)),
-);
-if (chosen.length === 0) {
-  process.stderr.write(`no package is named ${filters.join(", ")}\n`);
-  process.exit(2);
-}
-const reportOf = (folder: string): string => join(folder, "test-results", "junit.xml");
-const packages = await run([
-  join(root, "node_modules", ".bin", "turbo"),
-  "run",
-  "test",
-  "--continue=always",
-  "--concurrency=1",
-  "--output-logs=new-only",
-  ...chosen.map(({ name }) => `--filter=${name}`),
-]);
-for (const { folder } of chosen) {
-  if (existsSync(reportOf(folder))) add(countJunit(readFileSync(reportOf(folder), "utf8")));
-  else broken = true;
-}
-if (packages.status !== 0 && total.failed === 0) broken = true;
-rmSync(join(root, "test-results"), { recursive: true, force: true });
-
-if (broken) process.stderr.write("a test run ended without a report; see above\n");
+const chosenCrates = crates.filter((name) => names.length === 0 || names.includes(name));
+const chosenPackages = packages.filter(({ shortName }) => names.length === 0 || names.includes(shortName));
+const total = addCounts(await testCrates(chosenCrates), await testPackages(chosenPackages));
+for (const problem of broken) process.stderr.write(`${problem}; see above\n`);
 process.stdout.write(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
-process.exit(broken || total.failed > 0 ? 1 : 0);
+process.exitCode = broken.length > 0 || total.failed > 0 ? 1 : 0;
