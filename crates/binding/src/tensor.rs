@@ -90,6 +90,12 @@ impl NativeTensor {
         Ok(self.get()?.is_contiguous())
     }
 
+    /// Whether the elements are read in place from a mapped file.
+    #[napi(getter, catch_unwind)]
+    pub fn is_mapped(&self) -> Result<bool> {
+        Ok(self.get()?.is_borrowed())
+    }
+
     /// The same elements in another shape, or null where that takes a copy.
     #[napi(catch_unwind)]
     pub fn reshape(&self, shape: Vec<f64>) -> Result<Option<NativeTensor>> {

@@ -32,6 +32,7 @@ fn stored(dtype: DType) -> StoredDType {
         DType::Float16 => StoredDType::F16,
         DType::Int32 => StoredDType::I32,
         DType::Int64 => StoredDType::I64,
+        DType::Int8 => StoredDType::I8,
         DType::UInt8 => StoredDType::U8,
     }
 }

@@ -13,18 +13,21 @@ pub enum DType {
     Int32,
     /// Signed 64-bit integer.
     Int64,
+    /// Signed byte.
+    Int8,
     /// Unsigned byte.
     UInt8,
 }
 
 impl DType {
     /// Every element type, in declaration order.
-    pub const ALL: [DType; 6] = [
+    pub const ALL: [DType; 7] = [
         DType::Float32,
         DType::BFloat16,
         DType::Float16,
         DType::Int32,
         DType::Int64,
+        DType::Int8,
         DType::UInt8,
     ];
 
@@ -34,7 +37,7 @@ impl DType {
             DType::Float32 | DType::Int32 => 4,
             DType::BFloat16 | DType::Float16 => 2,
             DType::Int64 => 8,
-            DType::UInt8 => 1,
+            DType::Int8 | DType::UInt8 => 1,
         }
     }
 
@@ -51,6 +54,7 @@ impl DType {
             DType::Float16 => "float16",
             DType::Int32 => "int32",
             DType::Int64 => "int64",
+            DType::Int8 => "int8",
             DType::UInt8 => "uint8",
         }
     }

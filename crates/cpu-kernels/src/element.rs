@@ -120,6 +120,7 @@ macro_rules! integer_element {
 
 integer_element!(i32);
 integer_element!(i64);
+integer_element!(i8);
 integer_element!(u8);
 
 /// `value`, rounded to an element and back.
@@ -173,6 +174,10 @@ macro_rules! for_element {
             }
             $crate::DType::Int64 => {
                 type $type = i64;
+                $body
+            }
+            $crate::DType::Int8 => {
+                type $type = i8;
                 $body
             }
             $crate::DType::UInt8 => {

@@ -134,6 +134,9 @@ impl Element for i32 {
 impl Element for i64 {
     const DTYPE: DType = DType::Int64;
 }
+impl Element for i8 {
+    const DTYPE: DType = DType::Int8;
+}
 impl Element for u8 {
     const DTYPE: DType = DType::UInt8;
 }

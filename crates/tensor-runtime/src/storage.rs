@@ -85,6 +85,11 @@ impl Storage {
         self.bytes
     }
 
+    /// Whether the memory is another owner's, read in place, such as a mapped file.
+    pub fn is_borrowed(&self) -> bool {
+        matches!(&*self.lock(), State::Ready(Memory::Borrowed { .. }))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }

@@ -53,6 +53,11 @@ impl Tensor {
         self.layout.is_contiguous()
     }
 
+    /// Whether the elements lie in another owner's memory, such as a mapped file.
+    pub fn is_borrowed(&self) -> bool {
+        self.storage.is_borrowed()
+    }
+
     fn view(&self, shape: Vec<usize>, strides: Vec<usize>, offset: usize) -> Tensor {
         Tensor {
             storage: self.storage.clone(),

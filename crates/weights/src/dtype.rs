@@ -14,6 +14,8 @@ pub enum StoredDType {
     I32,
     /// Signed 64-bit integers.
     I64,
+    /// Signed bytes.
+    I8,
     /// Unsigned bytes.
     U8,
     /// A type that the format has and this project can't compute with, by its name and bits.
@@ -26,14 +28,13 @@ pub enum StoredDType {
 }
 
 /// The format's other types, so that a file which has some, beside supported ones, can be opened.
-const UNSUPPORTED: [(&str, usize); 16] = [
+const UNSUPPORTED: [(&str, usize); 15] = [
     ("F64", 64),
     ("U64", 64),
     ("C64", 64),
     ("U32", 32),
     ("I16", 16),
     ("U16", 16),
-    ("I8", 8),
     ("BOOL", 8),
     ("F8_E4M3", 8),
     ("F8_E5M2", 8),
@@ -47,8 +48,8 @@ const UNSUPPORTED: [(&str, usize); 16] = [
 
 impl StoredDType {
     /// The types that this project can compute with.
-    pub const SUPPORTED: [StoredDType; 6] =
-        [Self::F32, Self::F16, Self::BF16, Self::I32, Self::I64, Self::U8];
+    pub const SUPPORTED: [StoredDType; 7] =
+        [Self::F32, Self::F16, Self::BF16, Self::I32, Self::I64, Self::I8, Self::U8];
 
     /// The type that the format calls `name`.
     pub fn from_name(name: &str) -> Option<StoredDType> {
@@ -68,6 +69,7 @@ impl StoredDType {
             Self::BF16 => "BF16",
             Self::I32 => "I32",
             Self::I64 => "I64",
+            Self::I8 => "I8",
             Self::U8 => "U8",
             Self::Unsupported { name, .. } => name,
         }
@@ -79,7 +81,7 @@ impl StoredDType {
             Self::I64 => 64,
             Self::F32 | Self::I32 => 32,
             Self::F16 | Self::BF16 => 16,
-            Self::U8 => 8,
+            Self::I8 | Self::U8 => 8,
             Self::Unsupported { bits, .. } => bits,
         }
     }

@@ -129,7 +129,7 @@ describe("openWeights", () => {
     source.tensor("b").dispose();
     expect(() => source.tensor("c")).toThrow(
       `${files.temporary.join("part/s-1.safetensors")}: tensor "c": expected a dtype of ` +
-        "F32, F16, BF16, I32, I64, U8, found F64",
+        "F32, F16, BF16, I32, I64, I8, U8, found F64",
     );
   });
 

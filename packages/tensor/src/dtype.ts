@@ -1,5 +1,5 @@
 /** Element types, as torch and safetensors name them. */
-export const dtypes = ["float32", "bfloat16", "float16", "int32", "int64", "uint8"] as const;
+export const dtypes = ["float32", "bfloat16", "float16", "int32", "int64", "int8", "uint8"] as const;
 
 /** An element type. */
 export type DType = (typeof dtypes)[number];
@@ -18,6 +18,7 @@ export function dtypeSize(dtype: DType): number {
       return 2;
     case "int64":
       return 8;
+    case "int8":
     case "uint8":
       return 1;
   }

@@ -4,7 +4,7 @@ import { awaitNative, callNative, TensorError } from "./errors.ts";
 import { register, tensorMarker, unregister } from "./scope.ts";
 
 /** Values of a tensor in JavaScript: the 16-bit floats are widened to `Float32Array`. */
-export type TensorData = Float32Array | Int32Array | BigInt64Array | Uint8Array;
+export type TensorData = Float32Array | Int32Array | BigInt64Array | Int8Array | Uint8Array;
 
 /**
  * A handle to a tensor in native memory.
@@ -95,6 +95,11 @@ export class Tensor implements Disposable {
   /** Whether the elements lie in row-major order without gaps. */
   get isContiguous(): boolean {
     return callNative(() => this.native.isContiguous);
+  }
+
+  /** Whether the elements are read in place from a file mapped into memory. */
+  get isMapped(): boolean {
+    return callNative(() => this.native.isMapped);
   }
 
   /** The size of a dimension; negative ones count from the last. */
@@ -291,6 +296,7 @@ function heldDType(array: TensorData): DType {
   if (array instanceof Float32Array) return "float32";
   if (array instanceof Int32Array) return "int32";
   if (array instanceof BigInt64Array) return "int64";
+  if (array instanceof Int8Array) return "int8";
   return "uint8";
 }
 
@@ -300,6 +306,8 @@ function toArray(values: readonly number[], dtype: DType): TensorData {
       return Int32Array.from(values);
     case "int64":
       return BigInt64Array.from(values.map((value) => BigInt(value)));
+    case "int8":
+      return Int8Array.from(values);
     case "uint8":
       return Uint8Array.from(values);
     default:
@@ -314,6 +322,8 @@ function viewAs(bytes: Uint8Array, dtype: DType): TensorData {
       return new Int32Array(buffer, byteOffset, byteLength / 4);
     case "int64":
       return new BigInt64Array(buffer, byteOffset, byteLength / 8);
+    case "int8":
+      return new Int8Array(buffer, byteOffset, byteLength);
     case "uint8":
       return bytes;
     default:

@@ -4,6 +4,7 @@ mod arithmetic;
 mod movement;
 mod normalization;
 mod products;
+mod quantization;
 
 use crate::error::{self, from_runtime};
 use crate::stream::cpu;
@@ -21,6 +22,12 @@ fn handle(result: std::result::Result<Tensor, RuntimeError>) -> Result<NativeTen
 
 fn optional(tensor: Option<&NativeTensor>) -> Result<Option<Tensor>> {
     tensor.map(|tensor| tensor.get().cloned()).transpose()
+}
+
+fn handles<const N: usize>(
+    result: std::result::Result<[Tensor; N], RuntimeError>,
+) -> Result<Vec<NativeTensor>> {
+    Ok(result.map_err(from_runtime)?.into_iter().map(NativeTensor::from).collect())
 }
 
 fn all(tensors: Vec<&NativeTensor>) -> Result<Vec<Tensor>> {

@@ -87,7 +87,9 @@ unsafe fn pack_row<A: Arithmetic>(source: *const u8, dtype: DType, count: usize,
                 }
             }
             DType::Float16 => A::Simd::widen_halves(source.cast(), count, target.cast()),
-            DType::Int32 | DType::Int64 | DType::UInt8 => unreachable!("checked on entry"),
+            DType::Int32 | DType::Int64 | DType::Int8 | DType::UInt8 => {
+                unreachable!("checked on entry")
+            }
         }
     }
 }
@@ -250,7 +252,9 @@ pub(super) unsafe fn write_row(sums: &[f32], factor: f32, dtype: DType, target: 
                 DType::Float32 => *target.cast::<f32>().add(index) = value(*sum),
                 DType::BFloat16 => *target.cast::<u16>().add(index) = f32_to_bf16(value(*sum)),
                 DType::Float16 => *target.cast::<u16>().add(index) = f32_to_f16(value(*sum)),
-                DType::Int32 | DType::Int64 | DType::UInt8 => unreachable!("checked on entry"),
+                DType::Int32 | DType::Int64 | DType::Int8 | DType::UInt8 => {
+                    unreachable!("checked on entry")
+                }
             }
         }
     }

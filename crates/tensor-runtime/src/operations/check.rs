@@ -131,6 +131,7 @@ pub(super) fn is_representable(
         DType::Int32 => (f64::from(i32::MIN), f64::from(i32::MAX)),
         // The greatest double below 2⁶³.
         DType::Int64 => (i64::MIN as f64, (i64::MAX as f64).next_down()),
+        DType::Int8 => (-128.0, 127.0),
         DType::UInt8 => (0.0, 255.0),
     };
     if value.fract() == 0.0 && (low..=high).contains(&value) {

@@ -49,7 +49,7 @@ fn unsupported_dtypes_and_missing_tensors_are_told_when_asked_for() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{}: tensor \"a\": expected a dtype of F32, F16, BF16, I32, I64, U8, found F64",
+            "{}: tensor \"a\": expected a dtype of F32, F16, BF16, I32, I64, I8, U8, found F64",
             path.display()
         )
     );

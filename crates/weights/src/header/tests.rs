@@ -138,7 +138,7 @@ fn unknown_dtypes_are_refused() {
     let problem = refusal(&format!(r#"{{"a":{}}}"#, entry("F128", "[1]", 0, 16)), 16);
     assert_eq!(problem.code, WeightErrorCode::UnknownDType);
     assert_eq!((problem.tensor.as_deref(), problem.found.as_str()), (Some("a"), "\"F128\""));
-    assert!(problem.expected.starts_with("a dtype of F32, F16, BF16, I32, I64, U8, F64"));
+    assert!(problem.expected.starts_with("a dtype of F32, F16, BF16, I32, I64, I8, U8, F64"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-export { type Activation, gelu, geluTanh, quickGelu, silu } from "./activation.ts";
+export { type Activation, activate, gelu, geluTanh, quickGelu, silu } from "./activation.ts";
 export { add, clamp, divide, maximum, minimum, multiply, subtract, weightedSum } from "./arithmetic.ts";
 export { type AttentionOptions, type AttentionResult, attention } from "./attention.ts";
 export { type Conv3dOptions, conv3d } from "./conv3d.ts";

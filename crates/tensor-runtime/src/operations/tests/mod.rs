@@ -6,5 +6,6 @@ mod gated;
 mod movement;
 mod normalization;
 mod products;
+mod quantization;
 mod rotary;
 mod values;

@@ -35,6 +35,7 @@ pub fn tensor(dtype: DType, shape: &[usize], values: &[f64]) -> Tensor {
             DType::Float16 => f32_to_f16(value as f32).to_le_bytes().to_vec(),
             DType::Int32 => (value as i32).to_le_bytes().to_vec(),
             DType::Int64 => (value as i64).to_le_bytes().to_vec(),
+            DType::Int8 => (value as i8).to_le_bytes().to_vec(),
             DType::UInt8 => vec![value as u8],
         })
         .collect();
@@ -51,6 +52,7 @@ pub fn values(stream: &Stream, tensor: &Tensor) -> Vec<f64> {
         DType::Float16 => f64::from(f16_to_f32(two(bytes))),
         DType::Int32 => f64::from(i32::from_le_bytes(bytes.try_into().unwrap())),
         DType::Int64 => i64::from_le_bytes(bytes.try_into().unwrap()) as f64,
+        DType::Int8 => f64::from(bytes[0] as i8),
         DType::UInt8 => f64::from(bytes[0]),
     };
     bytes.chunks_exact(tensor.dtype().size()).map(element).collect()
