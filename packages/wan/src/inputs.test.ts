@@ -57,7 +57,7 @@ test.each(cases)("%s with %j refuses %p", async (name, given, option) => {
 test("a refusal says in one line which checkpoint it is, and why", async () => {
   const checkpoint = await openCheckpoint(fixtureModel("first-last-frame"));
   expect(() => checkInputs(checkpoint, "imageToVideo", { image })).toThrow(
-    `lastImage must be given: ${checkpoint.path} makes videos from a first and a last frame, but is missing`,
+    `lastImage must be given, as ${checkpoint.path} makes videos from a first and a last frame, but is missing`,
   );
 });
 

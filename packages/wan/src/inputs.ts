@@ -47,23 +47,24 @@ export function checkInputs(checkpoint: WanCheckpoint, task: Task, given: Option
   checkTask(checkpoint, task);
   const { path } = checkpoint;
   const refuse = (option: keyof OptionalInputs, reason: string): void => {
-    if (given[option] !== undefined)
-      throw new PipelineInputError(option, `left out: ${path} ${reason}`, "given");
+    if (given[option] !== undefined) throw new PipelineInputError(option, `left out, as ${reason}`, "given");
   };
   const require = (option: keyof OptionalInputs, reason: string): void => {
-    if (given[option] === undefined)
-      throw new PipelineInputError(option, `given: ${path} ${reason}`, "missing");
+    if (given[option] === undefined) throw new PipelineInputError(option, `given, as ${reason}`, "missing");
   };
-  if (!checkpoint.lowNoiseExpert) refuse("guidanceScale2", "has one transformer for all noise levels");
+  if (!checkpoint.lowNoiseExpert)
+    refuse("guidanceScale2", `${path} has one transformer for all noise levels`);
   if (task === "textToVideo") {
+    const alone = checkpoint.tasks.length === 1;
+    const reason = alone ? `${path} makes videos from text alone` : "text to video takes no frames";
     for (const option of ["image", "lastImage", "imageEmbeds"] as const) {
-      refuse(option, "makes videos from text alone here");
+      refuse(option, reason);
     }
     return;
   }
-  require("image", "makes videos from an image and a prompt");
-  if (!checkpoint.imageEncoder) refuse("imageEmbeds", "doesn't attend to image tokens");
+  require("image", `${path} makes videos from an image and a prompt`);
+  if (!checkpoint.imageEncoder) refuse("imageEmbeds", `${path} doesn't attend to image tokens`);
   const lastImage = takesLastImage(checkpoint, task);
-  if (lastImage === "always") require("lastImage", "makes videos from a first and a last frame");
-  if (lastImage === "never") refuse("lastImage", "makes videos from a first frame alone");
+  if (lastImage === "always") require("lastImage", `${path} makes videos from a first and a last frame`);
+  if (lastImage === "never") refuse("lastImage", `${path} makes videos from a first frame alone`);
 }
