@@ -17,13 +17,22 @@ export interface AppRun {
   readonly stderr: string;
 }
 
+/** How {@link runApp} starts the app. */
+export interface RunOptions {
+  /** A command that runs the rest of its command line. */
+  readonly command?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** The entry point, in place of the app's. */
+  readonly main?: string;
+}
+
 /** Runs the app as a process of its own, and waits for it. */
 export async function runApp(
   folder: string,
   args: readonly string[],
-  options: { readonly command?: readonly string[]; readonly env?: Record<string, string> } = {},
+  options: RunOptions = {},
 ): Promise<AppRun> {
-  const child = Bun.spawn([...(options.command ?? []), process.execPath, appMain, ...args], {
+  const child = Bun.spawn([...(options.command ?? []), process.execPath, options.main ?? appMain, ...args], {
     cwd: folder,
     env: { ...process.env, ...options.env },
     stdin: "ignore",

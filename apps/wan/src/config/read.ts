@@ -48,7 +48,7 @@ async function readJson(path: string, name: string): Promise<unknown> {
   }
   if (typeof value !== "object" || value === null || !("$schema" in value)) return value;
   // An editor's pointer to the schema is no setting.
-  const { $schema, ...settings } = value;
+  const { $schema: _, ...settings } = value;
   return settings;
 }
 

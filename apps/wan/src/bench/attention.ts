@@ -1,0 +1,86 @@
+import { attention, type Tensor } from "@wan-ts/tensor";
+import type { BenchDType, BenchmarkCase, BenchmarkFamily } from "./case.ts";
+import { checkClose, unitRoundoff } from "./check-close.ts";
+import { partOf, sampledPlaces, uniformTensor } from "./values.ts";
+
+const heads = 12;
+const headDim = 128;
+const queries = 4096;
+/** Self-attention of 4,096 tokens, then cross-attention to text and to an image. */
+const keyCounts = [4096, 512, 257] as const;
+
+/** Attention with Wan-1.3B's heads. */
+export const attentionFamily: BenchmarkFamily = {
+  name: "attention",
+  cases: keyCounts.flatMap((keys) =>
+    (["bfloat16", "float32"] as const).map((dtype) => attentionCase(keys, dtype)),
+  ),
+};
+
+function attentionCase(keys: number, dtype: BenchDType): BenchmarkCase {
+  return {
+    case: `S ${queries}, keys ${keys}, H ${heads}, D ${headDim}`,
+    dtype,
+    peer: { operation: "attention", dtype, queries, keys, heads, headDim },
+    prepare() {
+      // Scores of standard deviation about 1.5, so that softmax is neither flat nor one-hot.
+      const query = uniformTensor([1, queries, heads, headDim], dtype, 1, 2);
+      const key = uniformTensor([1, keys, heads, headDim], dtype, 2, 2);
+      const value = uniformTensor([1, keys, heads, headDim], dtype, 3);
+      return {
+        flops: 4 * queries * keys * heads * headDim,
+        run: () => attention(query, key, value).output,
+        async check(output) {
+          for (const head of [0, 5, heads - 1]) {
+            const of = (tensor: Tensor, start: number, end: number): Promise<Float32Array> =>
+              partOf(tensor, [
+                [0, 1],
+                [start, end],
+                [head, head + 1],
+              ]);
+            const keyValues = { key: await of(key, 0, keys), value: await of(value, 0, keys) };
+            for (const row of sampledPlaces(queries, 4)) {
+              const expected = attendRow(await of(query, row, row + 1), keyValues);
+              const found = await of(output, row, row + 1);
+              for (const [dim, { sum, magnitude }] of expected.entries()) {
+                // Probabilities and result are rounded to the dtype once each; scores are float32 sums.
+                const scores = 2 * headDim * unitRoundoff("float32") * 16;
+                const allowed =
+                  (2 * unitRoundoff(dtype) + scores) * magnitude + unitRoundoff(dtype) * Math.abs(sum);
+                checkClose(found[dim] as number, sum, allowed, `row ${row}, head ${head}, dim ${dim}`);
+              }
+            }
+          }
+        },
+        [Symbol.dispose]() {
+          for (const tensor of [query, key, value]) tensor.dispose();
+        },
+      };
+    },
+  };
+}
+
+/** One query's attention in float64: Σ p·v of each feature, and Σ p·|v|. */
+function attendRow(
+  query: Float32Array,
+  { key, value }: { readonly key: Float32Array; readonly value: Float32Array },
+): { sum: number; magnitude: number }[] {
+  const scores = Array.from({ length: key.length / headDim }, (_, at) => {
+    let score = 0;
+    for (const [dim, q] of query.entries()) score += q * (key[at * headDim + dim] as number);
+    return score / Math.sqrt(headDim);
+  });
+  const greatest = Math.max(...scores);
+  const weights = scores.map((score) => Math.exp(score - greatest));
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  return Array.from({ length: headDim }, (_, dim) => {
+    let sum = 0;
+    let magnitude = 0;
+    for (const [at, weight] of weights.entries()) {
+      const product = (weight / total) * (value[at * headDim + dim] as number);
+      sum += product;
+      magnitude += Math.abs(product);
+    }
+    return { sum, magnitude };
+  });
+}

@@ -1,0 +1,83 @@
+import type { DType, Tensor } from "@wan-ts/tensor";
+
+/** Floating-point formats that benchmarks run in. */
+export type BenchDType = Extract<DType, "float32" | "bfloat16">;
+
+/** What a peer is asked to time: an operation by name and its sizes, as `torch-peer.py` reads it. */
+export interface PeerTask {
+  readonly operation: string;
+  readonly dtype: BenchDType;
+  readonly [setting: string]: string | number | boolean | readonly number[];
+}
+
+/** A case with its inputs in memory, ready to be run again and again. */
+export interface PreparedCase extends Disposable {
+  /** Submits the work and returns what it computes; the caller disposes it. */
+  run(): Tensor | Promise<Tensor>;
+  /**
+   * Compares an output with an independent computation.
+   *
+   * @throws {BenchmarkError} where they part by more than rounding explains.
+   */
+  check(output: Tensor): Promise<void>;
+  /** Floating-point operations of a run, a product and a sum counted as two; undefined where bytes are what counts. */
+  readonly flops: number | undefined;
+}
+
+/** One thing to time. */
+export interface BenchmarkCase {
+  /** The shape, for people. */
+  readonly case: string;
+  readonly dtype: BenchDType;
+  prepare(): PreparedCase | Promise<PreparedCase>;
+  /** What a peer would run, where there is one. */
+  readonly peer?: PeerTask;
+}
+
+/** Cases that belong together, under the name that `--only` takes. */
+export interface BenchmarkFamily {
+  readonly name: string;
+  readonly cases: readonly BenchmarkCase[];
+}
+
+/** One line of the report: see the JSON list in the documentation of `--json`. */
+export interface BenchmarkResult {
+  readonly name: string;
+  readonly case: string;
+  readonly dtype: BenchDType;
+  readonly device: string;
+  readonly threads: number;
+  readonly ranks: number;
+  readonly medianSeconds: number;
+  readonly minSeconds: number;
+  readonly runs: number;
+  /** Null where operations don't say how fast a case is. */
+  readonly gflops: number | null;
+  /** Of the machine's peak in this dtype, measured in the same run. */
+  readonly shareOfPeak: number | null;
+  /** The most tensor bytes that were held at once, inputs included. */
+  readonly peakBytes: number;
+  readonly peer?: PeerComparison;
+}
+
+/** How a peer did in the same run; a ratio above 1 means that we are faster. */
+export interface PeerComparison {
+  readonly name: string;
+  readonly medianSeconds: number;
+  readonly ratio: number;
+}
+
+/** A benchmark whose result is wrong: its time would mean nothing. */
+export class BenchmarkError extends Error {
+  override readonly name = "BenchmarkError";
+  readonly code = "benchmark";
+
+  constructor(
+    readonly found: number,
+    readonly expected: number,
+    readonly allowed: number,
+    readonly where: string,
+  ) {
+    super(`wrong result at ${where}: ${found}, expected ${expected} within ${allowed}`);
+  }
+}

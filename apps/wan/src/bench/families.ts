@@ -1,0 +1,28 @@
+import { attentionFamily } from "./attention.ts";
+import { blocksFamily } from "./blocks.ts";
+import type { BenchmarkFamily } from "./case.ts";
+import { conv3dFamily } from "./conv3d.ts";
+import { fusedFamily } from "./fused.ts";
+import { linearFamily } from "./linear.ts";
+import { pipelineFamily } from "./pipeline.ts";
+import { textEncoderFamily } from "./text-encoder.ts";
+import { vaeDecodeFamily, vaeEncodeFamily } from "./vae.ts";
+
+/** The name of the machine's own peak, which is measured in each run anyway. */
+export const peakName = "peak";
+
+/** Every family of cases, in the order they run. */
+export const families: readonly BenchmarkFamily[] = [
+  linearFamily,
+  attentionFamily,
+  conv3dFamily,
+  fusedFamily,
+  blocksFamily,
+  vaeDecodeFamily,
+  vaeEncodeFamily,
+  textEncoderFamily,
+  pipelineFamily,
+];
+
+/** Names that this version answers as not available. */
+export const unavailableNames: readonly string[] = ["all-to-all", "ranks", "cache"];
