@@ -101,10 +101,20 @@ describe("parseVaeConfig", () => {
     expect(parseVaeConfig({ ...wan21, dim_mult: [1, 2, 9, 4] }, file).dimMult).toEqual([1, 2, 9, 4]);
   });
 
+  test("refuses statistics far beyond those of latents", () => {
+    const key = {
+      latents_mean: wan22.latents_mean.with(3, 1e30),
+      latents_std: wan22.latents_std.with(2, 2e4),
+    };
+    const { message } = refusal(key);
+    expect(message).toContain("latents_mean[3] is 1e+30, but must be a number from -10000 to 10000");
+    expect(message).toContain("latents_std[2] is 20000, but must be a number above 0 and at most 10000");
+  });
+
   test("refuses a standard deviation of 0, naming its channel", () => {
     const latentsStd = wan22.latents_std.with(7, 0);
     expect(refusal({ latents_std: latentsStd }).message).toBe(
-      "vae/config.json: latents_std[7] is 0, but must be a number above 0",
+      "vae/config.json: latents_std[7] is 0, but must be a number above 0 and at most 10000",
     );
   });
 });

@@ -26,6 +26,19 @@ const wan21LatentsStd = [
   1.1253, 2.8251, 1.916,
 ];
 
+/** Latents are of order 1; statistics far beyond are a damaged file's, and overflow what they are computed in. */
+const largestLatent = 1e4;
+const latentMeanAllowed = `a number from -${largestLatent} to ${largestLatent}`;
+const latentMean = z
+  .number({ error: latentMeanAllowed })
+  .min(-largestLatent, { error: latentMeanAllowed })
+  .max(largestLatent, { error: latentMeanAllowed });
+const latentStdAllowed = `a number above 0 and at most ${largestLatent}`;
+const latentStd = z
+  .number({ error: latentStdAllowed })
+  .positive({ error: latentStdAllowed })
+  .max(largestLatent, { error: latentStdAllowed });
+
 /** A list of 1 to `most` of `item`. */
 function list<Item extends z.ZodType>(item: Item, most: number, allowed: string) {
   const error = `a list of 1 to ${most} ${allowed}`;
@@ -58,14 +71,8 @@ export const vaeConfigSchema = z
         .default([]),
       /** Whether the step from each level to the next halves the frames too. */
       temperal_downsample: list(flag(), maxLevels, "of true or false").default([false, true, true]),
-      latents_mean: list(z.number({ error: "a finite number" }), maxLatentChannels, "finite numbers").default(
-        wan21LatentsMean,
-      ),
-      latents_std: list(
-        z.number({ error: "a number above 0" }).positive({ error: "a number above 0" }),
-        maxLatentChannels,
-        "numbers above 0",
-      ).default(wan21LatentsStd),
+      latents_mean: list(latentMean, maxLatentChannels, "numbers").default(wan21LatentsMean),
+      latents_std: list(latentStd, maxLatentChannels, "numbers").default(wan21LatentsStd),
       /** Whether levels have the averaging and repeating shortcuts of Wan 2.2. */
       is_residual: flag().default(false),
       in_channels: width().default(imageChannels),
