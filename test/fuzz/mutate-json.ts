@@ -173,12 +173,13 @@ function renamed(object: JsonObject, index: number, random: FuzzRandom): string 
   }
 }
 
-/** Past some thousands of items a list takes more time to print than it tells. */
-const mostItems = 20_000;
+/** The most characters that a repetition adds: longer inputs take more time than they tell. */
+const mostRepeated = 200_000;
 
 function repeatItem(items: JsonTree[], index: number, count: number): void {
-  const more = Math.min(count, mostItems - items.length);
-  for (let left = more; left > 0; left--) items.push(items[index] as JsonTree);
+  const item = items[index] as JsonTree;
+  const more = Math.min(count, Math.ceil(mostRepeated / (jsonText(item).length + 1)));
+  for (let left = more; left > 0; left--) items.push(item);
 }
 
 /** A number near the one that stands there, a string like it, a list turned round. */
@@ -210,7 +211,7 @@ function nudged(tree: JsonTree, random: FuzzRandom): JsonTree {
       value.slice(1),
       value.toUpperCase(),
       `${value}\0`,
-      value.repeat(200),
+      value.repeat(Math.min(200, Math.ceil(mostRepeated / (value.length + 1)))),
       ` ${value}`,
     ];
     return literal(JSON.stringify(random.pick(near)));
