@@ -74,6 +74,10 @@ def blocks(task, dtype):
         image_dim=1280,
         added_kv_proj_dim=1536,
     ).to(dtype)
+    # As from_pretrained loads it.
+    for name, parameter in model.named_parameters():
+        if any(part in model._keep_in_fp32_modules for part in name.split(".")):
+            parameter.data = parameter.data.float()
     frames, height, width = task["grid"]
     rotary = model.rope(torch.zeros(1, 36, frames, 2 * height, 2 * width))
     hidden = uniform(1, frames * height * width, 1536, dtype=dtype)
