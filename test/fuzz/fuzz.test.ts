@@ -10,7 +10,7 @@ import { fuzzTargets } from "./targets/index.ts";
 const cases: Readonly<Record<string, number>> = {
   safetensors: 1000,
   configs: 600,
-  tokenizer: 200,
+  tokenizer: 150,
   images: 1000,
   "app-config": 1500,
 };
