@@ -1,0 +1,181 @@
+//! What members compare before a collective moves anything.
+
+use cpu_kernels::DType;
+use std::fmt;
+
+/// The kinds of collectives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum OperationKind {
+    /// Everyone waits for everyone.
+    Barrier = 1,
+    /// One member's values to all.
+    Broadcast,
+    /// Every member's values to all.
+    AllGather,
+    /// A part of every member's values to every other.
+    AllToAll,
+    /// The sum over members, to all.
+    AllReduce,
+    /// A part of the sum over members, to each.
+    ReduceScatter,
+    /// Values to one member and from one.
+    Exchange,
+    /// New groups out of a group's members.
+    Split,
+}
+
+impl OperationKind {
+    /// Every kind, in declaration order.
+    pub const ALL: [OperationKind; 8] = [
+        Self::Barrier,
+        Self::Broadcast,
+        Self::AllGather,
+        Self::AllToAll,
+        Self::AllReduce,
+        Self::ReduceScatter,
+        Self::Exchange,
+        Self::Split,
+    ];
+
+    /// The name in messages and ledgers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Barrier => "barrier",
+            Self::Broadcast => "broadcast",
+            Self::AllGather => "all-gather",
+            Self::AllToAll => "all-to-all",
+            Self::AllReduce => "all-reduce",
+            Self::ReduceScatter => "reduce-scatter",
+            Self::Exchange => "send-receive",
+            Self::Split => "split",
+        }
+    }
+
+    /// The kind with that number, which [`OperationKind`] as `u8` is.
+    pub fn from_number(number: u64) -> Option<OperationKind> {
+        Self::ALL.into_iter().find(|kind| *kind as u64 == number)
+    }
+}
+
+const MAX_DIMS: usize = 8;
+
+/// 64 bytes that say what a member is about to do.
+///
+/// Words: sequence; kind, dtype, rank of the shape and root in 16 bits each; elements; a hash of
+/// shape and sizes; and the first eight extents in 32 bits each, for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Descriptor {
+    pub(crate) words: [u64; 8],
+}
+
+impl Descriptor {
+    /// A descriptor.
+    ///
+    /// `shape` and `sizes` are what must be equal on all members; `sizes` are the uneven parts,
+    /// where there are any. `elements` is their total, and `root` the member that matters most, or
+    /// 0.
+    pub fn new(
+        sequence: u64,
+        kind: OperationKind,
+        dtype: DType,
+        root: usize,
+        shape: &[usize],
+        sizes: &[usize],
+        elements: usize,
+    ) -> Descriptor {
+        let dtype = DType::ALL.iter().position(|known| *known == dtype).unwrap_or_default();
+        let mut words = [0; 8];
+        words[0] = sequence;
+        words[1] =
+            kind as u64 | (dtype as u64) << 16 | (shape.len() as u64) << 32 | (root as u64) << 48;
+        words[2] = elements as u64;
+        words[3] = hash(shape, sizes);
+        for (dim, &size) in shape.iter().take(MAX_DIMS).enumerate() {
+            words[4 + dim / 2] |=
+                u64::from(u32::try_from(size).unwrap_or(u32::MAX)) << (dim % 2 * 32);
+        }
+        Descriptor { words }
+    }
+
+    /// The collective's number within its group, from 1.
+    pub fn sequence(&self) -> u64 {
+        self.words[0]
+    }
+
+    /// The kind, or `None` for a descriptor that was never written.
+    pub fn kind(&self) -> Option<OperationKind> {
+        OperationKind::from_number(self.words[1] & 0xffff)
+    }
+
+    fn dtype(&self) -> &'static str {
+        DType::ALL.get((self.words[1] >> 16 & 0xffff) as usize).map_or("?", |dtype| dtype.name())
+    }
+}
+
+/// FNV-1a over lengths and values, so that [2, 3] with [4] differs from [2] with [3, 4].
+fn hash(shape: &[usize], sizes: &[usize]) -> u64 {
+    let numbers = [&[shape.len()], shape, &[sizes.len()], sizes].concat();
+    numbers
+        .iter()
+        .flat_map(|number| (*number as u64).to_le_bytes())
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+}
+
+impl fmt::Display for Descriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(kind) = self.kind() else { return write!(f, "nothing") };
+        let rank = (self.words[1] >> 32 & 0xffff) as usize;
+        let dims: Vec<_> = (0..rank.min(MAX_DIMS))
+            .map(|dim| (self.words[4 + dim / 2] >> (dim % 2 * 32) & 0xffff_ffff).to_string())
+            .collect();
+        write!(f, "{} #{}", kind.name(), self.sequence())?;
+        if matches!(kind, OperationKind::Barrier) {
+            return Ok(());
+        }
+        if matches!(kind, OperationKind::Broadcast) {
+            write!(f, " from member {}", self.words[1] >> 48)?;
+        }
+        write!(
+            f,
+            " of {} [{}], {} elements, sizes {:08x}",
+            self.dtype(),
+            dims.join(", "),
+            self.words[2],
+            self.words[3] as u32
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn descriptor(shape: &[usize], sizes: &[usize]) -> Descriptor {
+        Descriptor::new(7, OperationKind::AllGather, DType::BFloat16, 0, shape, sizes, 12)
+    }
+
+    #[test]
+    fn differs_wherever_members_may_disagree() {
+        let base = descriptor(&[2, 6], &[1, 1]);
+        assert_eq!(base, descriptor(&[2, 6], &[1, 1]));
+        assert_ne!(base, descriptor(&[3, 4], &[1, 1]));
+        assert_ne!(base, descriptor(&[2, 6], &[0, 2]));
+        assert_ne!(descriptor(&[2, 3], &[4]), descriptor(&[2], &[3, 4]));
+        let other =
+            |sequence, kind, dtype| Descriptor::new(sequence, kind, dtype, 0, &[2, 6], &[1, 1], 12);
+        assert_ne!(base, other(8, OperationKind::AllGather, DType::BFloat16));
+        assert_ne!(base, other(7, OperationKind::AllToAll, DType::BFloat16));
+        assert_ne!(base, other(7, OperationKind::AllGather, DType::Float16));
+    }
+
+    #[test]
+    fn reads_as_a_line() {
+        let line = descriptor(&[2, 6], &[]).to_string();
+        assert!(line.starts_with("all-gather #7 of bfloat16 [2, 6], 12 elements"), "{line}");
+        assert_eq!(Descriptor::default().to_string(), "nothing");
+        assert_eq!(size_of::<Descriptor>(), 64);
+    }
+}

@@ -1,0 +1,398 @@
+//! A group of local ranks.
+
+use super::arena::Block;
+use super::connection::Connection;
+use super::control::Lane;
+use super::exchange::{Exchange, Mail, exchange_number};
+use super::fault::Fault;
+use super::movement::Movement;
+use super::under_way::UnderWay;
+use super::wait::describe;
+use crate::call::{Call, Memory, Operation};
+use crate::descriptor::{Descriptor, OperationKind};
+use crate::error::{ErrorCode, TransportError};
+use crate::ledger::Ledger;
+use crate::process_group::{Pending, ProcessGroup, SharedAllocation};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
+
+/// A group of local ranks, as one of its members has it.
+pub(crate) struct LocalGroup {
+    pub(super) connection: Arc<Connection>,
+    label: String,
+    pub(super) members: Vec<usize>,
+    pub(super) index: usize,
+    first_lane: usize,
+    progress: Mutex<Progress>,
+    ledger: Mutex<Ledger>,
+}
+
+enum Progress {
+    Idle(Counters),
+    UnderWay,
+    Failed(TransportError),
+}
+
+/// What a member has done in a group so far.
+pub(super) struct Counters {
+    /// Collectives begun, exchanges apart.
+    pub sequence: u64,
+    /// Barriers arrived at.
+    pub arrived: u32,
+    /// Two halves, used in turn from barrier to barrier: when a half's turn comes again, everyone
+    /// has passed the barrier between and so read what was there.
+    pub window: Option<Block>,
+    /// Exchanges with each member.
+    pub mail: Vec<Mail>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl LocalGroup {
+    /// The group of `members`, one of which this rank is, in the lanes from `first_lane` on.
+    pub(crate) fn new(
+        connection: Arc<Connection>,
+        label: String,
+        members: Vec<usize>,
+        first_lane: usize,
+    ) -> LocalGroup {
+        let index = members.iter().position(|rank| *rank == connection.rank);
+        let index = index.expect("a rank makes the groups that it is in");
+        let mail = members.iter().map(|_| Mail::default()).collect();
+        let counters = Counters { sequence: 0, arrived: 0, window: None, mail };
+        LocalGroup {
+            connection,
+            label,
+            members,
+            index,
+            first_lane,
+            progress: Mutex::new(Progress::Idle(counters)),
+            ledger: Mutex::default(),
+        }
+    }
+
+    /// The number of a member's lane.
+    pub(super) fn lane_number(&self, member: usize) -> usize {
+        self.first_lane + member
+    }
+
+    pub(super) fn lane(&self, member: usize) -> &Lane {
+        self.connection.segment.lane(self.lane_number(member))
+    }
+
+    /// Where the caller's source lies in the shared file, if it does.
+    pub(super) fn location(&self, call: &Call) -> Option<usize> {
+        let Call { source, .. } = call;
+        self.connection.segment.offset_in_arena(self.connection.rank, source.address, source.bytes)
+    }
+
+    fn refuse(&self, call: &Call, expected: String, found: String) -> TransportError {
+        TransportError {
+            collective: call.operation.kind().name(),
+            ..TransportError::new(ErrorCode::Argument, self.connection.rank, expected, found)
+        }
+    }
+
+    fn check(&self, call: &Call) -> Result<(), TransportError> {
+        let size = self.members.len();
+        let Some((sent, received)) = call.operation.elements(self.index, size) else {
+            let expected = format!("one size for each of the group's {size} members");
+            let found = format!("the operation is {:?}", call.operation);
+            return Err(self.refuse(call, expected, found));
+        };
+        let element = call.dtype.size();
+        let reduces = matches!(
+            call.operation.kind(),
+            OperationKind::AllReduce | OperationKind::ReduceScatter
+        );
+        let buffers = [
+            ("source", call.source.memory, call.source.address as usize, call.source.bytes, sent),
+            (
+                "target",
+                call.target.memory,
+                call.target.address as usize,
+                call.target.bytes,
+                received,
+            ),
+        ];
+        for (name, memory, address, bytes, count) in buffers {
+            if !self.supports(memory) {
+                let found = format!("the {name} is in {memory:?}");
+                return Err(self.refuse(call, "in the processor's memory".into(), found));
+            }
+            if count.checked_mul(element) != Some(bytes) {
+                let expected = format!("{count} elements of {element} bytes");
+                return Err(self.refuse(call, expected, format!("the {name} has {bytes} bytes")));
+            }
+            if reduces && bytes > 0 && !address.is_multiple_of(element) {
+                let expected = format!("aligned to {element} bytes");
+                return Err(self.refuse(call, expected, format!("the {name} is at {address:#x}")));
+            }
+        }
+        if let Operation::Exchange { to, from } = &call.operation
+            && [to, from].into_iter().flatten().any(|peer| peer.member == self.index)
+        {
+            let found = format!("member {} is to exchange with itself", self.index);
+            return Err(self.refuse(call, "with another member".into(), found));
+        }
+        Ok(())
+    }
+
+    /// Takes the counters out for a collective of that kind, whose number `number` tells.
+    fn enter(
+        &self,
+        kind: OperationKind,
+        number: impl Fn(&Counters) -> u64,
+    ) -> Result<Counters, TransportError> {
+        let mut progress = lock(&self.progress);
+        let sequence = match &*progress {
+            Progress::Failed(error) => return Err(error.clone()),
+            Progress::Idle(counters) => number(counters),
+            Progress::UnderWay => {
+                return Err(TransportError::new(
+                    ErrorCode::Argument,
+                    self.connection.rank,
+                    "started after the one before is complete",
+                    format!("a collective of group {} is under way", self.label),
+                ));
+            }
+        };
+        if let Some(fault) = Fault::read(&self.connection.segment) {
+            let (code, expected, found) = describe(&self.connection, fault);
+            let error = TransportError {
+                peer: Some(fault.rank),
+                collective: kind.name(),
+                sequence,
+                ..TransportError::new(code, self.connection.rank, expected, found)
+            };
+            *progress = Progress::Failed(error.clone());
+            return Err(error);
+        }
+        match std::mem::replace(&mut *progress, Progress::UnderWay) {
+            Progress::Idle(counters) => {
+                self.publish(kind, sequence);
+                Ok(counters)
+            }
+            _ => unreachable!("the lock is held since it was idle"),
+        }
+    }
+
+    /// Publishes which collective this rank is in.
+    fn publish(&self, kind: OperationKind, sequence: u64) {
+        let block = self.connection.segment.rank(self.connection.rank);
+        block.kind.store(kind as u32, Ordering::Relaxed);
+        block.sequence.store(sequence, Ordering::Relaxed);
+        block.entered.fetch_add(1, Ordering::Release);
+    }
+
+    fn begin(
+        &self,
+        kind: OperationKind,
+        call: Call,
+        word: u64,
+        shape: Shape<'_>,
+    ) -> Result<UnderWay<'_>, TransportError> {
+        let mut counters = self.enter(kind, |counters| counters.sequence + 1)?;
+        counters.sequence += 1;
+        let sequence = counters.sequence;
+        let root = if let Operation::Broadcast { root, .. } = call.operation { root } else { 0 };
+        let Shape { extents, sizes, elements } = shape;
+        let descriptor =
+            Descriptor::new(sequence, kind, call.dtype, root, extents, sizes, elements);
+        let mut under_way = UnderWay {
+            group: self,
+            call,
+            kind,
+            descriptor,
+            counters: Some(counters),
+            began: Instant::now(),
+        };
+        let announcement = &self.lane(self.index).announcements[(sequence % 2) as usize];
+        announcement.descriptor.write(&descriptor);
+        announcement.location.store(word, Ordering::Relaxed);
+        let mut counters = under_way.counters.take().expect("put there above");
+        match Movement::new(self, &under_way.call, &mut counters, sequence).announce() {
+            Ok(()) => under_way.counters = Some(counters),
+            Err(error) => {
+                self.fail(&error);
+                return Err(error);
+            }
+        }
+        Ok(under_way)
+    }
+
+    fn fail(&self, error: &TransportError) {
+        *lock(&self.progress) = Progress::Failed(error.clone());
+        // A fault of the run is another rank's; whatever else happened here is this rank's own.
+        let own = matches!(
+            error.code,
+            ErrorCode::Mismatch
+                | ErrorCode::PeerFinished
+                | ErrorCode::Cancelled
+                | ErrorCode::OutOfSharedMemory
+                | ErrorCode::System
+        );
+        if own {
+            self.connection.fail(&error.to_string());
+        }
+    }
+}
+
+/// What members compare of a call.
+struct Shape<'a> {
+    extents: &'a [usize],
+    sizes: &'a [usize],
+    elements: usize,
+}
+
+impl ProcessGroup for LocalGroup {
+    fn label(&self) -> &str {
+        &self.label
+    }
+
+    fn members(&self) -> &[usize] {
+        &self.members
+    }
+
+    fn index(&self) -> usize {
+        self.index
+    }
+
+    fn supports(&self, memory: Memory) -> bool {
+        memory == Memory::Host
+    }
+
+    unsafe fn start(&self, call: Call) -> Result<Box<dyn Pending + '_>, TransportError> {
+        self.check(&call)?;
+        if let Operation::Exchange { to, from } = call.operation {
+            let number = |counters: &Counters| exchange_number(counters, to, from);
+            let counters = self.enter(OperationKind::Exchange, number)?;
+            let mut exchange = Exchange::new(self, call, to, from, counters);
+            exchange.announce()?;
+            return Ok(Box::new(exchange));
+        }
+        let location = self.location(&call).map_or(0, |offset| offset as u64);
+        let sizes: &[usize] = match &call.operation {
+            Operation::AllGather { counts } | Operation::ReduceScatter { counts } => counts,
+            _ => &[],
+        };
+        let elements = match &call.operation {
+            Operation::Broadcast { count, .. } | Operation::AllReduce { count } => *count,
+            _ => sizes.iter().sum(),
+        };
+        let (sizes, extents) = (sizes.to_vec(), call.shape.clone());
+        let shape = Shape { extents: &extents, sizes: &sizes, elements };
+        Ok(Box::new(self.begin(call.operation.kind(), call, location, shape)?))
+    }
+
+    fn split(
+        &self,
+        label: &str,
+        parts: &[Vec<usize>],
+    ) -> Result<Option<Arc<dyn ProcessGroup>>, TransportError> {
+        let call = Call {
+            operation: Operation::Barrier,
+            dtype: cpu_kernels::DType::UInt8,
+            shape: Vec::new(),
+            source: crate::Buffer::EMPTY,
+            target: crate::BufferMut::EMPTY,
+        };
+        let mut seen = vec![false; self.members.len()];
+        let disjoint = parts
+            .iter()
+            .flatten()
+            .all(|member| *member < seen.len() && !std::mem::replace(&mut seen[*member], true));
+        if !disjoint || parts.iter().any(Vec::is_empty) {
+            let expected = format!("disjoint lists of places below {}, none empty", seen.len());
+            return Err(self.refuse(&call, expected, format!("the parts are {parts:?}")));
+        }
+        let lengths: Vec<usize> = parts.iter().map(Vec::len).collect();
+        let places: Vec<usize> = parts.iter().flatten().copied().collect();
+        let lanes = places.len();
+        let header = self.connection.segment.header();
+        // The first member takes lanes for all; the others read in its announcement which.
+        let first = if self.index == 0 {
+            header.next_lane.fetch_add(lanes as u32, Ordering::Relaxed) as u64
+        } else {
+            0
+        };
+        let shape = Shape { extents: &lengths, sizes: &places, elements: lanes };
+        let under_way = self.begin(OperationKind::Split, call, first, shape)?;
+        let parity = (under_way.descriptor.sequence() % 2) as usize;
+        Box::new(under_way).complete(&|| false)?;
+        let announced = &self.lane(0).announcements[parity];
+        let mut lane = announced.location.load(Ordering::Relaxed) as usize;
+        if lane + lanes > self.connection.segment.layout.lanes {
+            let expected = format!("{} lanes for all groups", self.connection.segment.layout.lanes);
+            let found = format!("{} members of groups", lane + lanes);
+            let error = TransportError::new(
+                ErrorCode::OutOfSharedMemory,
+                self.connection.rank,
+                expected,
+                found,
+            );
+            self.fail(&error);
+            return Err(error);
+        }
+        for part in parts {
+            if part.contains(&self.index) {
+                let members = part.iter().map(|member| self.members[*member]).collect();
+                let group =
+                    LocalGroup::new(self.connection.clone(), label.to_owned(), members, lane);
+                return Ok(Some(Arc::new(group)));
+            }
+            lane += part.len();
+        }
+        Ok(None)
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<Arc<dyn SharedAllocation>, TransportError> {
+        Ok(Arc::new(self.connection.arena.allocate(bytes)?))
+    }
+
+    fn ledger(&self) -> Ledger {
+        lock(&self.ledger).clone()
+    }
+
+    fn abandon(&self, reason: &str) {
+        self.connection.fail(reason);
+    }
+}
+
+impl LocalGroup {
+    /// Ends a collective: puts the counters back, or fails the group.
+    pub(super) fn settle(
+        &self,
+        outcome: Result<(), TransportError>,
+        counters: Counters,
+    ) -> Result<(), TransportError> {
+        match &outcome {
+            Ok(()) => {
+                *lock(&self.progress) = Progress::Idle(counters);
+                let block = self.connection.segment.rank(self.connection.rank);
+                block.left.fetch_add(1, Ordering::Release);
+            }
+            Err(error) => self.fail(error),
+        }
+        outcome
+    }
+
+    /// Counts a completed collective and its payload.
+    pub(super) fn record(&self, kind: OperationKind, sent: usize, received: usize) {
+        lock(&self.ledger).add(kind, sent, received);
+    }
+
+    /// Fails the group for a collective that was announced and then dropped.
+    pub(super) fn dropped(&self, kind: OperationKind, sequence: u64) {
+        let found = "a collective was started and never completed";
+        let error = TransportError {
+            collective: kind.name(),
+            sequence,
+            ..TransportError::new(ErrorCode::Cancelled, self.connection.rank, "", found)
+        };
+        self.fail(&error);
+    }
+}
