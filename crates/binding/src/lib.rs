@@ -7,6 +7,7 @@
 mod error;
 mod operations;
 mod peak;
+mod rehearsal;
 mod stream;
 mod tensor;
 mod video;

@@ -4,7 +4,7 @@ use crate::error;
 use crate::stream::cpu;
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
-use tensor_runtime::{DType, Storage, Tensor};
+use tensor_runtime::{DType, Tensor};
 
 /// A handle to a tensor. `dispose` lets go of its storage at once; the collector does it late.
 #[napi]
@@ -60,7 +60,8 @@ impl NativeTensor {
     pub fn from_bytes(bytes: &[u8], dtype: String, shape: Vec<f64>) -> Result<Self> {
         let dtype = to_dtype("tensor", &dtype)?;
         let shape = to_sizes("tensor", "shape", &shape)?;
-        Storage::copied(bytes)
+        cpu()
+            .store(bytes)
             .and_then(|storage| Tensor::new(storage, dtype, &shape))
             .map(Self::from)
             .map_err(error::from_runtime)

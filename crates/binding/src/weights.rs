@@ -1,14 +1,17 @@
 //! Checkpoint files: mapped to read, written whole.
 
 use crate::error;
+use crate::stream::cpu;
 use crate::tensor::{NativeTensor, to_numbers, to_sizes};
-use ::weights::{StoredDType, TensorToWrite, WeightError, WeightFile};
+use ::weights::{Mmap, StoredDType, TensorToWrite, WeightError, WeightFile};
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::path::PathBuf;
-use tensor_runtime::{DType, Storage, Tensor};
+use std::sync::Arc;
+use tensor_runtime::{Backing, DType, Tensor};
 
 /// A [`WeightError`] as an error whose message is `{code, file, tensor, expected, found, message}`,
 /// with `errno` where the system refused.
@@ -39,6 +42,21 @@ fn stored(dtype: DType) -> StoredDType {
 
 fn computed(dtype: StoredDType) -> Option<DType> {
     DType::ALL.into_iter().find(|candidate| stored(*candidate) == dtype)
+}
+
+/// A mapped file that tensors read in place.
+struct MappedFile(Arc<Mmap>);
+
+impl AsRef<[u8]> for MappedFile {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Backing for MappedFile {
+    fn release(&self, range: Range<usize>) {
+        ::weights::release(&self.0, range);
+    }
 }
 
 /// What a file says of a tensor.
@@ -107,9 +125,10 @@ impl NativeWeightFile {
         let Some(dtype) = computed(entry.dtype) else {
             return Err(error::argument("weightFile", "dtype", "one to compute with", &name));
         };
-        let mapped = Storage::borrowed(file.map(), entry.offset, entry.bytes, dtype.size());
+        let mapped =
+            cpu().borrow(Arc::new(MappedFile(file.map())), entry.offset, entry.bytes, dtype.size());
         mapped
-            .map_or_else(|| Storage::copied(file.bytes(entry)), Ok)
+            .map_or_else(|| cpu().store(file.bytes(entry)), Ok)
             .and_then(|storage| Tensor::new(storage, dtype, &entry.shape))
             .map(NativeTensor::from)
             .map_err(error::from_runtime)

@@ -2,7 +2,16 @@
 
 use crate::error::{ErrorCode, RuntimeError};
 use crate::memory::{Block, StorageCount};
+use crate::rehearsal::{CountedBlock, CountedMap};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Memory that tensors read in place, such as a mapped file. It stays where it is.
+pub trait Backing: AsRef<[u8]> + Send + Sync {
+    /// Told when the last tensor that read `range` is gone, so that its pages need not be held. They
+    /// may be read again later.
+    fn release(&self, range: Range<usize>);
+}
 
 /// Memory behind one or more tensors.
 ///
@@ -23,18 +32,31 @@ enum State {
 
 pub(crate) enum Memory {
     Owned(Block),
-    Borrowed { owner: Arc<dyn AsRef<[u8]> + Send + Sync>, offset: usize },
+    /// `count` is a rehearsal's.
+    Borrowed {
+        owner: Arc<dyn Backing>,
+        offset: usize,
+        count: Option<CountedMap>,
+    },
+    /// Memory that a rehearsal counts and nobody has.
+    Absent(#[expect(dead_code, reason = "counts until it is dropped")] CountedBlock),
 }
 
 impl Memory {
-    fn pointer(&self) -> *const u8 {
+    fn pointer(&self) -> Result<*const u8, RuntimeError> {
         match self {
-            Memory::Owned(block) => block.pointer(),
-            Memory::Borrowed { owner, offset } => {
+            Memory::Owned(block) => Ok(block.pointer()),
+            Memory::Borrowed { owner, offset, .. } => {
                 let bytes: &[u8] = owner.as_ref().as_ref();
                 // SAFETY: `Storage::borrowed` checked that the offset lies within the owner.
-                unsafe { bytes.as_ptr().add(*offset) }
+                Ok(unsafe { bytes.as_ptr().add(*offset) })
             }
+            Memory::Absent(_) => Err(RuntimeError::argument(
+                "stream",
+                "tensor",
+                "one that was computed",
+                "of a rehearsal, which computes nothing",
+            )),
         }
     }
 }
@@ -47,8 +69,8 @@ impl Storage {
 
     /// A storage that owns a copy of `bytes`.
     pub fn copied(bytes: &[u8]) -> Result<Storage, RuntimeError> {
-        let block = Block::allocate(bytes.len())
-            .ok_or_else(|| out_of_memory("tensor", bytes.len()))?;
+        let block =
+            Block::allocate(bytes.len()).ok_or_else(|| out_of_memory("tensor", bytes.len()))?;
         // SAFETY: the block is new, of that size, and doesn't overlap the slice.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), block.pointer(), bytes.len()) };
         Ok(Storage::ready(bytes.len(), Memory::Owned(block)))
@@ -58,7 +80,7 @@ impl Storage {
     ///
     /// Returns `None` where they don't lie within `owner` or aren't aligned to `alignment`.
     pub fn borrowed(
-        owner: Arc<dyn AsRef<[u8]> + Send + Sync>,
+        owner: Arc<dyn Backing>,
         offset: usize,
         length: usize,
         alignment: usize,
@@ -69,15 +91,11 @@ impl Storage {
         {
             return None;
         }
-        Some(Storage::ready(length, Memory::Borrowed { owner, offset }))
+        Some(Storage::ready(length, Memory::Borrowed { owner, offset, count: None }))
     }
 
     fn ready(bytes: usize, memory: Memory) -> Storage {
-        Storage {
-            bytes,
-            state: Mutex::new(State::Ready(memory)),
-            _count: StorageCount::new(),
-        }
+        Storage { bytes, state: Mutex::new(State::Ready(memory)), _count: StorageCount::new() }
     }
 
     /// Bytes of memory, allocated or to come.
@@ -97,7 +115,7 @@ impl Storage {
     /// Where the memory is, or why there is none.
     pub(crate) fn pointer(&self) -> Result<*const u8, RuntimeError> {
         match &*self.lock() {
-            State::Ready(memory) => Ok(memory.pointer()),
+            State::Ready(memory) => memory.pointer(),
             State::Failed(error) => Err(error.clone()),
             State::Pending => Err(RuntimeError::new(
                 ErrorCode::Internal,
@@ -109,12 +127,49 @@ impl Storage {
         }
     }
 
+    /// A storage without memory, of a rehearsal.
+    pub(crate) fn absent(block: CountedBlock) -> Storage {
+        Storage::ready(block.bytes(), Memory::Absent(block))
+    }
+
+    /// Has a rehearsal count the pages that are touched of borrowed memory.
+    pub(crate) fn count_with(&self, map: CountedMap) {
+        if let State::Ready(Memory::Borrowed { count, .. }) = &mut *self.lock() {
+            *count = Some(map);
+        }
+    }
+
+    /// Whether the storage is of a rehearsal and has no memory.
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(&*self.lock(), State::Ready(Memory::Absent(_)))
+    }
+
+    /// Counts `bytes` of borrowed memory as touched, where a rehearsal counts it.
+    pub(crate) fn touch(&self, bytes: usize) {
+        if let State::Ready(Memory::Borrowed { count: Some(map), .. }) = &*self.lock() {
+            map.touch(bytes);
+        }
+    }
+
+    pub(crate) fn complete_absent(&self, block: CountedBlock) {
+        *self.lock() = State::Ready(Memory::Absent(block));
+    }
+
     pub(crate) fn complete(&self, block: Block) {
         *self.lock() = State::Ready(Memory::Owned(block));
     }
 
     pub(crate) fn fail(&self, error: RuntimeError) {
         *self.lock() = State::Failed(error);
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        let bytes = self.bytes;
+        if let State::Ready(Memory::Borrowed { owner, offset, .. }) = &*self.lock() {
+            owner.release(*offset..*offset + bytes);
+        }
     }
 }
 

@@ -4,8 +4,11 @@ use crate::dtype::StoredDType;
 use crate::error::{Problem, WeightError, WeightErrorCode};
 use crate::header::{self, Header};
 use memmap2::Mmap;
+#[cfg(unix)]
+use memmap2::UncheckedAdvice;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -131,6 +134,21 @@ impl WeightFile {
         Arc::clone(&self.map)
     }
 }
+
+/// Lets go of the pages of `range` of a mapped file: they no longer count as this process's memory,
+/// and are found or read again when they are touched.
+#[cfg(unix)]
+pub fn release(map: &Mmap, range: Range<usize>) {
+    // SAFETY: the map is of a file and never written, so what is let go is read anew from the file.
+    let released =
+        unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len()) };
+    // Advice: where the system refuses it, the pages stay, and nothing else is lost.
+    drop(released);
+}
+
+/// Elsewhere pages go with the map.
+#[cfg(not(unix))]
+pub fn release(_map: &Mmap, _range: Range<usize>) {}
 
 #[cfg(test)]
 mod tests;

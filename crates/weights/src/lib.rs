@@ -15,7 +15,7 @@ mod write;
 
 pub use dtype::StoredDType;
 pub use error::{WeightError, WeightErrorCode};
-pub use file::{TensorEntry, WeightFile};
+pub use file::{TensorEntry, WeightFile, release};
 pub use header::{MAX_DIMENSIONS, MAX_HEADER_BYTES};
 pub use memmap2::Mmap;
 pub use write::{TensorToWrite, write_safetensors};

@@ -5,6 +5,7 @@ export { type MemoryCounters, memory, resetPeakMemory } from "./memory.ts";
 export * from "./operations/index.ts";
 export { measurePeak } from "./peak.ts";
 export * from "./random/index.ts";
+export { type Operand, Rehearsal, type Rehearsed, type RehearsedOperation } from "./rehearsal.ts";
 export { keep, scope } from "./scope.ts";
 export {
   availableInstructionSets,

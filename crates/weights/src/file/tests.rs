@@ -22,6 +22,8 @@ fn tensors_are_read_in_place_after_the_file_is_closed() {
     let map = file.map();
     drop(file);
     assert_eq!(map[entry.offset..][..entry.bytes], [7, 8, 9]);
+    release(&map, entry.offset..entry.offset + entry.bytes);
+    assert_eq!(map[entry.offset..][..entry.bytes], [7, 8, 9], "read anew");
 }
 
 #[test]
