@@ -37,6 +37,8 @@ export async function fuzzInChild(
         stdin: "ignore",
         stdout: "ignore",
         stderr: "pipe",
+        // What a child that crashes leaves goes with the folder.
+        env: { ...process.env, TMPDIR: folder },
       },
     );
     let hung = false;
