@@ -160,8 +160,7 @@ export const flags: readonly Flag[] = [
     value: "NAME",
     path: ["quantization"],
     reads: "text",
-    help: "nf4, int8 or fp8, on load",
-    unavailable: true,
+    help: "nf4 or int8: weights of transformer and text encoder in fewer bits (default: as they are stored)",
   },
   {
     name: "--vae-tiling",

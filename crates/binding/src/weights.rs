@@ -134,6 +134,14 @@ impl NativeWeightFile {
             .map_err(error::from_runtime)
     }
 
+    /// The bytes of a tensor of any type, copied at once: for what is read before anything is computed.
+    #[napi(catch_unwind)]
+    pub fn bytes(&self, name: String) -> Result<Uint8Array> {
+        let file = self.get()?;
+        let entry = file.loadable(&name).map_err(from_weights)?;
+        Ok(file.bytes(entry).to_vec().into())
+    }
+
     /// Lets go of the map; tensors made from it keep it until they are disposed.
     #[napi(catch_unwind)]
     pub fn dispose(&mut self) {

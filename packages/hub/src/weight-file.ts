@@ -18,6 +18,7 @@ export const nativeWeightFiles: WeightFileOpener = {
         }
       },
       tensor: (name) => new Tensor(translated(() => file.tensor(name))),
+      bytes: (name) => translated(() => file.bytes(name)),
       close: () => file.dispose(),
     };
   },

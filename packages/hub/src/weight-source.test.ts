@@ -111,6 +111,7 @@ describe("openWeights", () => {
     const weights = { folder: temporary.path, variant: undefined, files: [file], index: undefined };
     const source = await openWeights(weights);
     const tensor = source.tensor("weight");
+    expect(Buffer.from(source.bytes("weight")).equals(Buffer.from(await tensor.rawBytes()))).toBe(true);
     expect(() => source.tensor("bias")).toThrow("bias: expected a tensor of this name, found none");
     source.close();
     source.close();
@@ -141,7 +142,7 @@ describe("openWeights", () => {
         const tensor = (): never => {
           throw new Error("not implemented");
         };
-        return { entries: () => [], tensor, close: () => closed.push(path) };
+        return { entries: () => [], tensor, bytes: tensor, close: () => closed.push(path) };
       },
     };
     const weights = { folder: "", variant: undefined, files: ["first", "second"], index: undefined };

@@ -9,6 +9,8 @@ export interface WeightFile {
   entries(): Iterable<readonly [name: string, entry: WeightEntry]>;
   /** A tensor that reads the file in place, which the caller disposes. */
   tensor(name: string): Tensor;
+  /** The stored bytes of a tensor, copied. */
+  bytes(name: string): Uint8Array;
   /** Lets go of the file; tensors of it stay good. */
   close(): void;
 }
@@ -27,6 +29,12 @@ export interface WeightSource extends WeightListing, Disposable {
    * @throws SafetensorsError `unsupportedDtype`
    */
   tensor(name: string): Tensor;
+  /**
+   * The stored bytes of a tensor, copied at once: for descriptions of a few bytes.
+   *
+   * @throws as {@link WeightSource.tensor} does.
+   */
+  bytes(name: string): Uint8Array;
   /** Lets go of the files; tensors of them stay good. */
   close(): void;
 }
@@ -52,7 +60,7 @@ export async function openWeights(
       weights,
       Array.from(files, ([file, opened]) => ({ file, entries: opened.entries() })),
     );
-    const tensor = (name: string): Tensor => {
+    const fileOf = (name: string): WeightFile => {
       const entry = entries.get(name);
       if (!entry) {
         const problems = [{ subject: name, expected: "a tensor of this name", found: "none" }];
@@ -63,13 +71,14 @@ export async function openWeights(
         const problems = [{ subject: name, expected: "open weights", found: "closed ones" }];
         throw new HubError({ code: "closed", path: weights.folder, problems });
       }
-      return file.tensor(name);
+      return file;
     };
     return {
       description: weights.folder,
       names: () => entries.keys(),
       entry: (name) => entries.get(name),
-      tensor,
+      tensor: (name) => fileOf(name).tensor(name),
+      bytes: (name) => fileOf(name).bytes(name),
       close,
       [Symbol.dispose]: close,
     };

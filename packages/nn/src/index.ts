@@ -15,3 +15,5 @@ export {
 } from "./load.ts";
 export { Module, ModuleList, ModuleNode } from "./module.ts";
 export { Parameter, type ParameterOptions } from "./parameter.ts";
+export type { QuantizedWeight, StoredWeight, WeightQuantization } from "./quantization.ts";
+export { type WeightBytes, weightBytes } from "./weight-bytes.ts";

@@ -20,6 +20,7 @@ function source(shapes: Readonly<Record<string, readonly number[]>>, dtype = "fl
     description: "net.safetensors",
     names: () => Object.keys(shapes),
     entry: (name) => (shapes[name] ? { shape: shapes[name], dtype } : undefined),
+    bytes: () => new Uint8Array(),
     tensor: (name) => Tensor.zeros(shapes[name] as readonly number[], dtype as DType),
   };
 }

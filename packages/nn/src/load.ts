@@ -1,6 +1,7 @@
 import { type DType, scope, type Tensor } from "@wan-ts/tensor";
 import type { ModuleNode } from "./module.ts";
 import type { Parameter } from "./parameter.ts";
+import type { QuantizedWeight, StoredWeight, WeightQuantization } from "./quantization.ts";
 
 /** What a checkpoint says of a tensor without reading it. */
 export interface TensorEntry {
@@ -18,6 +19,8 @@ export interface TensorSource {
   entry(name: string): TensorEntry | undefined;
   /** A tensor of the stored dtype, which the caller disposes. */
   tensor(name: string): Tensor;
+  /** The stored bytes of a tensor, copied at once: for descriptions of a few bytes. */
+  bytes(name: string): Uint8Array;
 }
 
 /** How {@link loadParameters} maps a checkpoint onto a module. */
@@ -33,6 +36,13 @@ export interface LoadOptions {
   readonly aliases?: Readonly<Record<string, readonly string[]>>;
   /** Stored tensors that the module has no use for, by exact name or pattern. */
   readonly ignored?: readonly (string | RegExp)[];
+  /** How weights of linear layers are stored or held quantized; without, none is. */
+  readonly quantization?: WeightQuantization | undefined;
+  /**
+   * Parts of a name, as {@link LoadOptions.keepInFloat32}, that keep a weight which is stored plain
+   * from being quantized. What is kept in float32 isn't either.
+   */
+  readonly neverQuantized?: readonly string[];
 }
 
 /** One disagreement between a checkpoint and a module. */
@@ -45,7 +55,8 @@ export type StateProblem =
       readonly expected: readonly number[];
       readonly found: readonly number[];
     }
-  | { readonly kind: "dtype"; readonly name: string; readonly expected: string; readonly found: string };
+  | { readonly kind: "dtype"; readonly name: string; readonly expected: string; readonly found: string }
+  | { readonly kind: "value"; readonly name: string; readonly expected: string; readonly found: string };
 
 /** How many problems of each kind a message spells out. */
 const toldProblems = 5;
@@ -75,6 +86,7 @@ function describe(problem: StateProblem): string {
     case "shape":
       return `${problem.name} is [${problem.found}], expected [${problem.expected}]`;
     case "dtype":
+    case "value":
       return `${problem.name} is ${problem.found}, expected ${problem.expected}`;
   }
 }
@@ -82,18 +94,19 @@ function describe(problem: StateProblem): string {
 const loadable: readonly string[] = ["float32", "bfloat16", "float16"];
 
 /**
- * Compares names, shapes and dtypes of a checkpoint with a module's parameters, reading no values.
- * Returns the stored name of each parameter that is present.
+ * Compares names, shapes and dtypes of a checkpoint with a module's parameters, reading no values but
+ * the descriptions of quantized weights. Returns for each parameter that is present its stored name,
+ * or the stored quantized weight.
  *
  * @throws {StateError} with every disagreement.
  */
 export function checkParameters(
   module: ModuleNode,
   source: TensorSource,
-  options: Pick<LoadOptions, "aliases" | "ignored"> = {},
-): Map<Parameter, string> {
+  options: Pick<LoadOptions, "aliases" | "ignored" | "quantization"> = {},
+): Map<Parameter, string | StoredWeight> {
   const problems: StateProblem[] = [];
-  const stored = new Map<Parameter, string>();
+  const stored = new Map<Parameter, string | StoredWeight>();
   const used = new Set<string>();
   for (const [name, parameter] of module.namedParameters()) {
     const candidates = [name, ...(options.aliases?.[name] ?? [])];
@@ -101,6 +114,15 @@ export function checkParameters(
     for (const candidate of candidates) used.add(candidate);
     if (found === undefined) {
       if (!parameter.options.optional) problems.push({ kind: "missing", name, expected: parameter.shape });
+      continue;
+    }
+    const quantized = parameter.options.quantizable
+      ? options.quantization?.stored(found, parameter.shape, source)
+      : undefined;
+    if (quantized) {
+      for (const part of quantized.names) used.add(part);
+      problems.push(...quantized.problems);
+      stored.set(parameter, quantized);
       continue;
     }
     const entry = source.entry(found) as TensorEntry;
@@ -121,21 +143,44 @@ export function checkParameters(
 }
 
 /**
- * Fills a module's parameters from a checkpoint, cast to the dtype asked for. Nothing is loaded
- * unless everything fits. Tensors stored in the wanted dtype are used where they lie, uncopied.
+ * Fills a module's parameters from a checkpoint, cast to the dtype asked for, then quantized where
+ * that is asked for. Nothing is loaded unless everything fits. Tensors stored in the wanted form are
+ * used where they lie, uncopied; of a weight that is quantized on load nothing else is kept.
  *
  * @throws {StateError} with every disagreement.
  */
 export function loadParameters(module: ModuleNode, source: TensorSource, options: LoadOptions): void {
   const stored = checkParameters(module, source, options);
-  const kept = new Set(options.keepInFloat32);
   for (const [name, parameter] of module.namedParameters()) {
-    const storedName = stored.get(parameter);
-    if (storedName === undefined) continue;
-    const inFloat32 = name.split(".").some((component) => kept.has(component));
-    const dtype = parameter.options.dtype ?? (inFloat32 ? "float32" : options.dtype);
-    parameter.set(scope(() => source.tensor(storedName).to(dtype)));
+    const place = stored.get(parameter);
+    if (place === undefined) continue;
+    parameter.set(
+      typeof place === "string"
+        ? loadPlain(name, parameter, place, source, options)
+        : place.load(options.dtype),
+    );
   }
+}
+
+function loadPlain(
+  name: string,
+  parameter: Parameter,
+  storedName: string,
+  source: TensorSource,
+  options: LoadOptions,
+): Tensor | QuantizedWeight {
+  const inFloat32 = hasComponent(name, options.keepInFloat32);
+  const dtype = parameter.options.dtype ?? (inFloat32 ? "float32" : options.dtype);
+  const staysPlain =
+    !parameter.options.quantizable || inFloat32 || hasComponent(name, options.neverQuantized);
+  return scope(() => {
+    const tensor = source.tensor(storedName).to(dtype);
+    return (staysPlain ? undefined : options.quantization?.quantize(name, tensor)) ?? tensor;
+  });
+}
+
+function hasComponent(name: string, components: readonly string[] = []): boolean {
+  return name.split(".").some((component) => components.includes(component));
 }
 
 function matches(pattern: string | RegExp, name: string): boolean {

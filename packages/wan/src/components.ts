@@ -15,11 +15,13 @@ import {
   WanVae,
 } from "@wan-ts/models";
 import type { ModuleNode, LoadOptions as ParameterOptions } from "@wan-ts/nn";
+import type { QuantizationConfig } from "@wan-ts/quantization";
 import type { Device, DType } from "@wan-ts/tensor";
 import { Tokenizer } from "@wan-ts/text";
 import { defaultAttentionRegistry } from "./attention-backends.ts";
 import type { OpenOptions, WanCheckpoint } from "./checkpoint.ts";
 import type { ImageEncoder } from "./encode-image.ts";
+import { chooseQuantization } from "./quantization.ts";
 import { WeightedModel } from "./weighted-model.ts";
 
 /** The models of a pipeline that attend. */
@@ -36,6 +38,11 @@ export interface LoadOptions extends OpenOptions {
    * the first of the registry that supports what it asks for; `transformer2` what `transformer` does.
    */
   readonly attentionBackend?: string | Partial<Record<AttendingModel, string>> | undefined;
+  /**
+   * Weights to hold in fewer bits, by `nf4` or `int8` of `@wan-ts/quantization`; by default as the
+   * checkpoint stores them. What is stored quantized is recognised without it.
+   */
+  readonly quantization?: QuantizationConfig | undefined;
   /**
    * Whether only the model at work is held in memory: mapped and cast when it is needed, dropped
    * after. Takes the time to read weights at each use; by default false.
@@ -64,7 +71,7 @@ const device: Device = "cpu";
  * checked before the first weight is read.
  *
  * @throws {UnknownBackendError}, {UnsupportedAttentionError}, {TokenizerFileError}, {HubError},
- * {SafetensorsError}, {StateError}
+ * {SafetensorsError}, {StateError}, {CheckpointError} where weights are stored in another quantization
  */
 export async function loadComponents(
   checkpoint: WanCheckpoint,
@@ -86,7 +93,8 @@ export async function loadComponents(
     config: TransformerConfig,
   ): WeightedModel<WanTransformer> => {
     const attention = dispatcher(name, transformerAttentionRequests(config, dtype, device));
-    return weighted(name, new WanTransformer(config, attention), transformerLoadOptions(dtype));
+    const quantization = chooseQuantization(directory, name, config.quantization, options.quantization);
+    return weighted(name, new WanTransformer(config, attention), transformerLoadOptions(dtype, quantization));
   };
 
   const textEncoder = new Umt5Encoder(
@@ -95,7 +103,14 @@ export async function loadComponents(
   );
   const vae = new WanVae(vaeConfig, dispatcher("vae", vaeAttentionRequests(vaeConfig, "float32", device)));
   const models = {
-    textEncoder: weighted("textEncoder", textEncoder, umt5LoadOptions(dtype)),
+    textEncoder: weighted(
+      "textEncoder",
+      textEncoder,
+      umt5LoadOptions(
+        dtype,
+        chooseQuantization(directory, "textEncoder", textConfig.quantization, options.quantization),
+      ),
+    ),
     transformer: transformerOf("transformer", checkpoint.transformer),
     transformer2:
       checkpoint.lowNoiseExpert && transformerOf("transformer2", checkpoint.lowNoiseExpert.transformer),

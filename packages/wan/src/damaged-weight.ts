@@ -1,5 +1,5 @@
 import type { ModuleNode } from "@wan-ts/nn";
-import { allFinite, isFloat } from "@wan-ts/tensor";
+import { allFinite, isFloat, Tensor } from "@wan-ts/tensor";
 
 /** A parameter with values that are not finite. */
 export interface DamagedWeight {
@@ -15,7 +15,8 @@ export async function findDamagedWeight(
 ): Promise<DamagedWeight | undefined> {
   for (const [model, module] of Object.entries(models)) {
     for (const [name, parameter] of module?.namedParameters() ?? []) {
-      const tensor = parameter.optional;
+      const { held } = parameter;
+      using tensor = held instanceof Tensor ? held.share() : held?.dequantize();
       if (tensor && isFloat(tensor.dtype) && !(await allFinite(tensor))) return { model, parameter: name };
     }
   }

@@ -1,3 +1,5 @@
+export type { WeightBytes } from "@wan-ts/nn";
+export { int8, nf4, type QuantizableComponent, type QuantizationConfig } from "@wan-ts/quantization";
 export { defaultAttentionRegistry } from "./attention-backends.ts";
 export { checkGenerateOptions } from "./check-generate-options.ts";
 export type { RunSizes } from "./check-options.ts";

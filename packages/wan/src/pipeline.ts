@@ -1,4 +1,5 @@
 import type { ClipVisionEncoder, Umt5Encoder, WanTransformer, WanVae } from "@wan-ts/models";
+import { type WeightBytes, weightBytes } from "@wan-ts/nn";
 import type { Scheduler } from "@wan-ts/schedulers";
 import {
   allFinite,
@@ -12,7 +13,7 @@ import {
 import { checkGenerateOptions } from "./check-generate-options.ts";
 import type { RunSizes } from "./check-options.ts";
 import type { Task, WanCheckpoint } from "./checkpoint.ts";
-import type { LoadOptions, WanComponents } from "./components.ts";
+import type { AttendingModel, LoadOptions, WanComponents } from "./components.ts";
 import { findDamagedWeight } from "./damaged-weight.ts";
 import { decodeLatents } from "./decode-latents.ts";
 import { denoise } from "./denoise.ts";
@@ -85,6 +86,13 @@ export abstract class WanPipeline<Options extends GenerateOptions> implements Di
   /** The image encoder, where the checkpoint has one. */
   get imageEncoder(): ClipVisionEncoder | undefined {
     return this.components.imageEncoder?.encoder.module;
+  }
+
+  /** Bytes of each model's weights, by how they are held at the moment. */
+  get weightBytes(): Readonly<Partial<Record<AttendingModel, WeightBytes>>> {
+    const { textEncoder, imageEncoder, transformer, transformer2, vae } = this;
+    const models = Object.entries({ textEncoder, imageEncoder, transformer, transformer2, vae });
+    return Object.fromEntries(models.flatMap(([name, model]) => (model ? [[name, weightBytes(model)]] : [])));
   }
 
   /** Embeddings of the prompts used last. */

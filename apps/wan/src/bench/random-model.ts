@@ -35,6 +35,9 @@ export function fillWithRandom(module: ModuleNode, options: LoadOptions): void {
         const shape = parameters.get(name)?.shape;
         return shape && { dtype: "float32", shape };
       },
+      bytes: () => {
+        throw new Error("random values have no descriptions");
+      },
       tensor: (name) => randomParameter(name, parameters.get(name)?.shape ?? []),
     },
     options,

@@ -53,7 +53,9 @@ export const configSchema = z
         cfg: z.boolean().describe("Conditional and unconditional passes on different ranks"),
       })
       .partial(),
-    quantization: z.enum(["nf4", "int8", "fp8"], "must be nf4, int8 or fp8").describe("On load"),
+    quantization: z
+      .enum(["nf4", "int8"], "must be nf4 or int8 (fp8 is not available in this version of wan-ts)")
+      .describe("Of weights, on load"),
     vaeTiling: z.boolean().describe("Encode and decode in tiles"),
     cpuOffload: z.boolean().describe("Keep only the part at work in memory"),
     parallelTextEncoder: z.boolean().describe("Split the text encoder over ranks"),

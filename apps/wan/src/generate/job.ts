@@ -13,7 +13,9 @@ import {
   chooseTask,
   defaultAttentionRegistry,
   type GenerateOptions,
+  int8,
   type LoadPipelineOptions,
+  nf4,
   openCheckpoint,
   PipelineInputError,
   type WanCheckpoint,
@@ -45,6 +47,8 @@ export interface Job {
   readonly quiet: boolean;
   readonly json: boolean;
 }
+
+const quantizations = { nf4, int8 } as const;
 
 /** Flags of the options of a pipeline, for messages. */
 const flagOfOption: Readonly<Record<string, string>> = {
@@ -89,6 +93,7 @@ export async function prepareJob(configFile: string | undefined, flags: Config):
       attention,
       attentionBackend: backend,
       cpuOffload: config.cpuOffload,
+      quantization: config.quantization && quantizations[config.quantization](),
     },
     vaeTiling: config.vaeTiling ?? false,
     options,

@@ -50,6 +50,7 @@ export class RunReport {
       dtype: pipeline.dtype,
       attention: pipeline.transformer.attentionBackend,
       seconds: { total: this.totalSeconds, ...this.#seconds },
+      weightBytes: pipeline.weightBytes,
       peakTensorBytes: this.#peakTensorBytes,
       ranks: [
         {

@@ -8,8 +8,8 @@ use crate::tensor::{Tensor, element_count};
 use cpu_kernels::DType;
 use cpu_kernels::quantization::nf4;
 
-/// The sizes of block that bitsandbytes has.
-const BLOCK_SIZES: [usize; 8] = [32, 64, 128, 256, 512, 1024, 2048, 4096];
+/// The sizes of block that bitsandbytes has, and the least that its rows are cut into.
+const BLOCK_SIZES: [usize; 9] = [16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
 
 fn is_block_size(operation: &'static str, block_size: usize) -> Result<(), RuntimeError> {
     if BLOCK_SIZES.contains(&block_size) {

@@ -73,6 +73,9 @@ export function readFixture(name: string): Fixture {
           return { dtype, shape };
         },
         tensor: (key) => changes[key]?.share() ?? tensor(`weights/${key}`),
+        bytes: (key) => {
+          throw new Error(`${name} has no descriptions, such as ${key}`);
+        },
       };
     },
   };

@@ -66,6 +66,7 @@ describe("parseTransformerConfig", () => {
       addedKvProjDim: null,
       ropeMaxSeqLen: 1024,
       posEmbedSeqLen: null,
+      quantization: null,
     });
   });
 
@@ -99,11 +100,25 @@ describe("parseTransformerConfig", () => {
     ["patch_size", [1, 2], "three integers [frames, height, width] from 1 to 16"],
     ["patch_size", 2, "three integers [frames, height, width] from 1 to 16"],
     ["_class_name", "WanVACETransformer3DModel", '"WanTransformer3DModel"'],
-    ["quantization_config", {}, "absent: weights that are stored quantized can't be loaded"],
     ["image_dim", 2.5, "an integer from 1 to 65536"],
     ["pos_embed_seq_len", 257, "an even integer from 2 to 1048576"],
   ])("refuses %s %p", (key, value, allowed) => {
     expect(refusal({ [key]: value }).problems).toEqual([{ key, found: JSON.stringify(value), allowed }]);
+  });
+
+  test("reads how weights are stored quantized", () => {
+    const stored = { quant_method: "bitsandbytes", load_in_4bit: true, bnb_4bit_quant_type: "nf4" };
+    expect(
+      parseTransformerConfig({ ...textToVideo, quantization_config: stored }, file).quantization,
+    ).toEqual({
+      kind: "nf4",
+      doubleQuantization: false,
+      computeDtype: "float32",
+    });
+    const error = refusal({ quantization_config: { ...stored, bnb_4bit_quant_type: "fp4" } });
+    expect(error.message).toBe(
+      `transformer/config.json: quantization_config.bnb_4bit_quant_type is "fp4", but must be "nf4": weights in other 4-bit types can't be loaded`,
+    );
   });
 
   test("names the element of a list", () => {

@@ -1,3 +1,4 @@
+import { storedQuantizationSchema } from "@wan-ts/quantization";
 import { z } from "zod";
 import {
   acrossKeys,
@@ -9,7 +10,6 @@ import {
   maxHeads,
   maxLayers,
   maxWidth,
-  noQuantization,
   oneOf,
   parseConfig,
   width,
@@ -27,7 +27,8 @@ export const transformerConfigSchema = z
   .object(
     {
       _class_name: oneOf(["WanTransformer3DModel"]).optional(),
-      quantization_config: noQuantization(),
+      /** How the weights are stored, where they are quantized. */
+      quantization_config: storedQuantizationSchema.nullish(),
       /** Extent of a token in latent frames, rows and columns. */
       patch_size: z
         .tuple([patchExtent, patchExtent, patchExtent], { error: patchSizeAllowed })
@@ -81,8 +82,11 @@ export const transformerConfigSchema = z
       }
     }),
   )
-  .transform(camelCased)
-  .transform((config) => ({ ...config, outChannels: config.outChannels ?? config.inChannels }));
+  .transform((config) => ({
+    ...camelCased(config),
+    outChannels: config.out_channels ?? config.in_channels,
+    quantization: config.quantization_config ?? null,
+  }));
 
 /** A checked {@link transformerConfigSchema}, in camelCase; `outChannels` is always a number. */
 export type TransformerConfig = z.output<typeof transformerConfigSchema>;

@@ -1,5 +1,6 @@
 import type { AttentionDispatcher, AttentionRequest } from "@wan-ts/attention";
-import { type LoadOptions, loadParameters, type TensorSource } from "@wan-ts/nn";
+import { type LoadOptions, loadParameters, type TensorSource, type WeightQuantization } from "@wan-ts/nn";
+import { storedQuantization } from "@wan-ts/quantization";
 import type { Device, DType } from "@wan-ts/tensor";
 import type { TransformerConfig } from "./config.ts";
 import { WanTransformer } from "./wan-transformer.ts";
@@ -14,10 +15,11 @@ export const transformerKeepInFloat32: readonly string[] = [
   "norm3",
 ];
 
-/** How a `WanTransformer3DModel` checkpoint is read in `dtype`. */
-export function transformerLoadOptions(dtype: DType): LoadOptions {
+/** How a `WanTransformer3DModel` checkpoint is read in `dtype`, and in fewer bits where that is asked for. */
+export function transformerLoadOptions(dtype: DType, quantization?: WeightQuantization): LoadOptions {
   return {
     dtype,
+    quantization,
     keepInFloat32: transformerKeepInFloat32,
     // Published checkpoints hold the norm of an image query that no model computes.
     ignored: [/\.norm_added_q\./],
@@ -34,7 +36,7 @@ export function transformerAttentionRequests(
 }
 
 /**
- * A transformer with weights from a checkpoint. The caller disposes it.
+ * A transformer with weights from a checkpoint, quantized where they are stored so. The caller disposes it.
  *
  * @throws {StateError} with every tensor that is missing, unexpected or misfitting.
  */
@@ -45,7 +47,8 @@ export function loadTransformer(
 ): WanTransformer {
   const transformer = new WanTransformer(config, options.attention);
   try {
-    loadParameters(transformer, source, transformerLoadOptions(options.dtype));
+    const quantization = config.quantization ? storedQuantization(config.quantization) : undefined;
+    loadParameters(transformer, source, transformerLoadOptions(options.dtype, quantization));
   } catch (error) {
     transformer.dispose();
     throw error;

@@ -48,6 +48,7 @@ describe("parseUmt5Config", () => {
       relativeAttentionMaxDistance: 128,
       layerNormEpsilon: 1e-6,
       feedForwardProj: "gated-gelu",
+      quantization: null,
     });
   });
 
@@ -61,7 +62,7 @@ describe("parseUmt5Config", () => {
     ["layer_norm_epsilon", "1e-6", "a number above 0 and at most 0.1"],
     ["relative_attention_num_buckets", 31, "an even integer from 4 to 65536"],
     ["relative_attention_max_distance", 8, "above relative_attention_num_buckets / 4 = 8"],
-    ["quantization_config", { quant_method: "bitsandbytes" }, /^absent/],
+    ["quantization_config", "nf4", /^a JSON object/],
   ])("refuses %s %p", (key, value, allowed) => {
     let caught: unknown;
     try {

@@ -1,3 +1,4 @@
+import { storedQuantizationSchema } from "@wan-ts/quantization";
 import { z } from "zod";
 import {
   acrossKeys,
@@ -8,7 +9,6 @@ import {
   maxHeads,
   maxLayers,
   maxWidth,
-  noQuantization,
   oneOf,
   parseConfig,
   width,
@@ -24,7 +24,8 @@ export const umt5ConfigSchema = z
     {
       /** T5 of another `model_type` shares one position bias among its layers: not the same model. */
       model_type: oneOf(["umt5"]),
-      quantization_config: noQuantization(),
+      /** How the weights are stored, where they are quantized. */
+      quantization_config: storedQuantizationSchema.nullish(),
       vocab_size: integer(1, 4_194_304).default(250_112),
       /** Width of a state. */
       d_model: width().default(512),
@@ -59,7 +60,7 @@ export const umt5ConfigSchema = z
       }
     }),
   )
-  .transform(camelCased);
+  .transform((config) => ({ ...camelCased(config), quantization: config.quantization_config ?? null }));
 
 /** A checked {@link umt5ConfigSchema}, in camelCase. */
 export type Umt5Config = z.output<typeof umt5ConfigSchema>;

@@ -80,7 +80,7 @@ class GatedFeedForward extends Module<{ input: Tensor }, Tensor> {
   protected override forward({ input }: { input: Tensor }): Tensor {
     const gated = multiply(this.gate.call({ input }), this.linear.call({ input }));
     // `wo` stays in float32 in a float16 model: what it sums exceeds float16's range.
-    return this.output.call({ input: gated.to(this.output.weight.value.dtype) });
+    return this.output.call({ input: gated.to(this.output.weight.dtype) });
   }
 }
 

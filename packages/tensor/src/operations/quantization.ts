@@ -37,7 +37,7 @@ export interface Int8Codes {
 
 /**
  * 4-bit normal floats (QLoRA, Dettmers et al. 2023) of a float tensor of N elements, in blocks of
- * `blockSize` (32 to 4096, a power of two) consecutive ones. The same bytes as bitsandbytes'
+ * `blockSize` (16 to 4096, a power of two) consecutive ones. The same bytes as bitsandbytes'
  * `quantize_4bit` gives on a CPU.
  */
 export function quantizeNf4(input: Tensor, blockSize: number): Nf4Codes {
