@@ -118,7 +118,7 @@ function toConfig(values: Record<string, unknown>): Record<string, unknown> {
       group[key] ??= {};
       group = group[key] as Record<string, unknown>;
     }
-    group[flag.path.at(-1) as string] = flag.reads === "number" ? toNumber(flag, String(value)) : value;
+    group[flag.path.at(-1) as string] = flag.reads === "number" ? toNumber(flag, value as string) : value;
   }
   return config;
 }

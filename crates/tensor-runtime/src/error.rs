@@ -93,13 +93,7 @@ impl RuntimeError {
         expected: impl Into<String>,
         found: impl fmt::Display,
     ) -> RuntimeError {
-        RuntimeError::new(
-            ErrorCode::Argument,
-            operation,
-            argument,
-            expected,
-            found.to_string(),
-        )
+        RuntimeError::new(ErrorCode::Argument, operation, argument, expected, found.to_string())
     }
 }
 
@@ -115,11 +109,9 @@ impl fmt::Display for RuntimeError {
                 write!(f, "{}: no memory for {}", self.operation, self.found)
             }
             ErrorCode::Cancelled => write!(f, "{}: cancelled", self.operation),
-            ErrorCode::Internal => write!(
-                f,
-                "{}: a fault of wan-ts, please report it: {}",
-                self.operation, self.found
-            ),
+            ErrorCode::Internal => {
+                write!(f, "{}: a fault of wan-ts, please report it: {}", self.operation, self.found)
+            }
         }
     }
 }

@@ -89,9 +89,7 @@ impl Tensor {
     pub fn permuted(&self, dims: &[usize]) -> Result<Tensor, RuntimeError> {
         let mut seen = vec![false; self.layout.rank()];
         let valid = dims.len() == seen.len()
-            && dims.iter().all(|&dim| {
-                dim < seen.len() && !std::mem::replace(&mut seen[dim], true)
-            });
+            && dims.iter().all(|&dim| dim < seen.len() && !std::mem::replace(&mut seen[dim], true));
         if !valid {
             return Err(RuntimeError::argument(
                 "permute",
@@ -187,9 +185,8 @@ pub(crate) fn broadcast_shape(left: &[usize], right: &[usize]) -> Option<Vec<usi
     let rank = left.len().max(right.len());
     (0..rank)
         .map(|dim| {
-            let at = |shape: &[usize]| {
-                (dim + shape.len()).checked_sub(rank).map_or(1, |dim| shape[dim])
-            };
+            let at =
+                |shape: &[usize]| (dim + shape.len()).checked_sub(rank).map_or(1, |dim| shape[dim]);
             match (at(left), at(right)) {
                 (a, b) if a == b => Some(a),
                 (1, b) => Some(b),
@@ -284,10 +281,7 @@ mod tests {
         assert_eq!(whole.expanded(&[2, 4]).err().unwrap().code, ErrorCode::Shape);
         let huge = [usize::MAX, 2];
         let storage = Storage::copied(&[]).unwrap();
-        assert_eq!(
-            Tensor::new(storage, DType::UInt8, &huge).err().unwrap().code,
-            ErrorCode::Shape
-        );
+        assert_eq!(Tensor::new(storage, DType::UInt8, &huge).err().unwrap().code, ErrorCode::Shape);
     }
 
     #[test]
