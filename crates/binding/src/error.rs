@@ -9,7 +9,9 @@ pub fn from_runtime(error: RuntimeError) -> Error {
     let status = match error.code {
         ErrorCode::Shape | ErrorCode::DType | ErrorCode::Argument => Status::InvalidArg,
         ErrorCode::Cancelled => Status::Cancelled,
-        ErrorCode::OutOfMemory | ErrorCode::Internal => Status::GenericFailure,
+        ErrorCode::OutOfMemory | ErrorCode::Collective | ErrorCode::Internal => {
+            Status::GenericFailure
+        }
     };
     let facts = json!({
         "code": error.code.name(),

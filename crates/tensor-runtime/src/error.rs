@@ -15,6 +15,8 @@ pub enum ErrorCode {
     OutOfMemory,
     /// The work was called off.
     Cancelled,
+    /// A collective failed: `found` is the whole message, and the group has the facts.
+    Collective,
     /// A fault of this library: a kernel panicked.
     Internal,
 }
@@ -28,6 +30,7 @@ impl ErrorCode {
             ErrorCode::Argument => "argument",
             ErrorCode::OutOfMemory => "outOfMemory",
             ErrorCode::Cancelled => "cancelled",
+            ErrorCode::Collective => "collective",
             ErrorCode::Internal => "internal",
         }
     }
@@ -109,6 +112,7 @@ impl fmt::Display for RuntimeError {
                 write!(f, "{}: no memory for {}", self.operation, self.found)
             }
             ErrorCode::Cancelled => write!(f, "{}: cancelled", self.operation),
+            ErrorCode::Collective => f.write_str(&self.found),
             ErrorCode::Internal => {
                 write!(f, "{}: a fault of wan-ts, please report it: {}", self.operation, self.found)
             }

@@ -10,6 +10,7 @@
 
 mod cancellation;
 mod error;
+mod external;
 mod memory;
 pub mod operations;
 mod read;
@@ -21,6 +22,7 @@ mod tensor;
 pub use cancellation::CancelToken;
 pub use cpu_kernels::{DType, InstructionSet, Layout};
 pub use error::{ErrorCode, RuntimeError};
+pub use external::OutputBytes;
 pub use memory::MemoryCounters;
 pub use rehearsal::{Operand, Rehearsed, RehearsedOperation};
 pub use storage::{Backing, Storage};

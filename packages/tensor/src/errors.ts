@@ -5,6 +5,7 @@ export const tensorErrorCodes = [
   "argument",
   "outOfMemory",
   "cancelled",
+  "collective",
   "internal",
 ] as const;
 
@@ -32,7 +33,8 @@ export interface TensorErrorFacts {
  * A tensor operation that was refused or failed.
  *
  * `shape`, `dtype` and `argument` are thrown where the operation is called. `outOfMemory`,
- * `cancelled` and `internal` come when the value is read, for operations run after they are called.
+ * `cancelled`, `collective` (a rank failed the others) and `internal` come when the value is read, for
+ * operations run after they are called.
  */
 export class TensorError extends Error {
   override readonly name = "TensorError";

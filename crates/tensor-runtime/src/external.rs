@@ -1,0 +1,110 @@
+//! Operations that other crates bring along, such as collectives.
+
+use crate::error::RuntimeError;
+use crate::operations;
+use crate::stream::Stream;
+use crate::tensor::Tensor;
+use cpu_kernels::{DType, TensorMut, TensorRef};
+
+/// An output's memory, to be filled whole. It may be uninitialised.
+pub struct OutputBytes {
+    /// The first byte, aligned to 64 bytes.
+    pub address: *mut u8,
+    /// How many.
+    pub bytes: usize,
+}
+
+impl Stream {
+    /// Hands over an operation on bytes and returns its output, which is computed in order like any
+    /// other's. Inputs that aren't contiguous are copied first.
+    ///
+    /// `run` gets the inputs' bytes in row-major order, the output's memory, and a question that it
+    /// asks from time to time: whether it is called off. It is dropped without being called where an
+    /// input failed or the work was cancelled before.
+    ///
+    /// # Errors
+    /// `Shape` where the output has too many elements.
+    pub fn submit_external(
+        &self,
+        name: &'static str,
+        inputs: &[Tensor],
+        output: (DType, Vec<usize>),
+        run: impl FnOnce(&[&[u8]], OutputBytes, &dyn Fn() -> bool) -> Result<(), RuntimeError>
+        + Send
+        + 'static,
+    ) -> Result<Tensor, RuntimeError> {
+        let whole = |tensor: &Tensor| {
+            if tensor.is_contiguous() {
+                Ok(tensor.clone())
+            } else {
+                operations::copy(self, tensor, tensor.dtype())
+            }
+        };
+        let inputs = inputs.iter().map(whole).collect::<Result<Vec<_>, _>>()?;
+        let [output] = self.submit(name, inputs, [output], move |cpu, inputs, outputs| {
+            let sources: Vec<&[u8]> = inputs.iter().map(bytes).collect();
+            run(&sources, output_bytes(&outputs[0]), &|| cpu.pool.is_cancelled())
+        })?;
+        Ok(output)
+    }
+}
+
+/// The bytes of a contiguous view.
+fn bytes<'a>(view: &TensorRef<'a>) -> &'a [u8] {
+    let address: *const u8 = match view.dtype.size() {
+        1 => view.as_ptr(),
+        2 => view.as_ptr::<u16>().cast(),
+        4 => view.as_ptr::<u32>().cast(),
+        _ => view.as_ptr::<u64>().cast(),
+    };
+    // SAFETY: the view's maker promised that its elements are initialised and unwritten for `'a`,
+    // and it is contiguous.
+    unsafe { std::slice::from_raw_parts(address, view.layout.count() * view.dtype.size()) }
+}
+
+fn output_bytes(view: &TensorMut<'_>) -> OutputBytes {
+    let address: *mut u8 = match view.dtype.size() {
+        1 => view.as_mut_ptr(),
+        2 => view.as_mut_ptr::<u16>().cast(),
+        4 => view.as_mut_ptr::<u32>().cast(),
+        _ => view.as_mut_ptr::<u64>().cast(),
+    };
+    OutputBytes { address, bytes: view.layout.count() * view.dtype.size() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ErrorCode, InstructionSet, Storage};
+
+    fn tensor(bytes: &[u8], shape: &[usize]) -> Tensor {
+        Tensor::new(Storage::copied(bytes).unwrap(), DType::UInt8, shape).unwrap()
+    }
+
+    #[test]
+    fn gets_bytes_in_row_major_order_and_fills_its_output() {
+        let stream = Stream::new(1, InstructionSet::detect());
+        let turned = tensor(&[1, 2, 3, 4, 5, 6], &[2, 3]).permuted(&[1, 0]).unwrap();
+        let output = (DType::UInt8, vec![6]);
+        let result = stream.submit_external("reverse", &[turned], output, |inputs, output, _| {
+            assert_eq!(output.bytes, 6);
+            for (index, byte) in inputs[0].iter().rev().enumerate() {
+                // SAFETY: within the output's six bytes.
+                unsafe { output.address.add(index).write(*byte) };
+            }
+            Ok(())
+        });
+        assert_eq!(stream.read_blocking(result.unwrap()).unwrap(), [6, 3, 5, 2, 4, 1]);
+    }
+
+    #[test]
+    fn fails_its_output() {
+        let stream = Stream::new(1, InstructionSet::detect());
+        let output = (DType::UInt8, vec![1]);
+        let result = stream.submit_external("collective", &[], output, |_, _, _| {
+            Err(RuntimeError::new(ErrorCode::Collective, "collective", "", "", "rank 1 died"))
+        });
+        let error = stream.read_blocking(result.unwrap()).unwrap_err();
+        assert_eq!((error.code, error.to_string()), (ErrorCode::Collective, "rank 1 died".into()));
+    }
+}

@@ -1,0 +1,12 @@
+export {
+  CollectiveError,
+  type CollectiveErrorCode,
+  LaunchError,
+  RankEnvironmentError,
+  type RankFailure,
+} from "./errors.ts";
+export { type LaunchOptions, type LaunchResult, launchRanks } from "./launch-ranks.ts";
+export { type LedgerEntry, ProcessGroup } from "./process-group.ts";
+export { sharedFileVariable } from "./rank-environment.ts";
+export { type JoinOptions, joinRanks, type Ranks } from "./ranks.ts";
+export { type RankPlace, type RankSource, resolveRank } from "./resolve-rank.ts";

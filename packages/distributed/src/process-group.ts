@@ -1,0 +1,208 @@
+import type { NativeProcessGroup } from "@wan-ts/binding";
+import { concatenate, type DType, Tensor, TensorError } from "@wan-ts/tensor";
+import { callOperation } from "./call-operation.ts";
+import { collectiveErrorFrom } from "./errors.ts";
+
+/** Completed collectives of one kind; payload bytes, what a member sends itself apart. */
+export interface LedgerEntry {
+  readonly collective: string;
+  readonly count: number;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+}
+
+/** A tensor to come: what the receiver has to know of it. */
+export interface Incoming {
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+}
+
+/**
+ * An ordered list of ranks that call collectives together.
+ *
+ * Collectives are operations: they return at once, run on the stream in order, and only reading the
+ * result waits. All members call the same collectives of a group in the same order; where one
+ * doesn't, every member's result fails with both descriptions and nothing is moved. A rank that
+ * dies, stops or fails, fails the results of those that wait for it. Failed results throw a
+ * `TensorError` of code `collective` when read, and so do tensors computed from them. After a
+ * failure the run is over: later collectives fail as well.
+ */
+export class ProcessGroup {
+  readonly label: string;
+  /** The ranks, of the whole run, in the group's order. */
+  readonly members: readonly number[];
+  /** This process's place among the members. */
+  readonly index: number;
+  readonly #native: NativeProcessGroup;
+
+  /** @internal Use {@link Ranks.world} and {@link ProcessGroup.split}. */
+  constructor(group: NativeProcessGroup) {
+    this.#native = group;
+    this.label = group.label;
+    this.members = group.members;
+    this.index = group.index;
+  }
+
+  /** The number of members. */
+  get size(): number {
+    return this.members.length;
+  }
+
+  /** Resolves once all members have come, after everything submitted before. */
+  async barrier(): Promise<void> {
+    using token = new Tensor(callOperation(() => this.#native.barrier()));
+    await token.rawBytes();
+  }
+
+  /** Member `root`'s tensor, on all. The root gives the tensor, the others what they know of it. */
+  broadcast(source: Tensor | Incoming, root: number): Tensor {
+    const tensor = source instanceof Tensor ? source : undefined;
+    if ((tensor !== undefined) !== (root === this.index)) {
+      const found = `member ${this.index} gave ${tensor ? "a tensor" : "none"}`;
+      throw TensorError.argument("broadcast", "source", `a tensor on member ${root} alone`, found);
+    }
+    return new Tensor(
+      callOperation(() => this.#native.broadcast(tensor?.native, root, source.dtype, [...source.shape])),
+    );
+  }
+
+  /**
+   * The members' tensors one after the other along `dim`, in which they may differ: `sizes` are
+   * their extents there, by default all as this one's.
+   */
+  allGather(input: Tensor, options: { dim?: number; sizes?: readonly number[] } = {}): Tensor {
+    const dim = checkDim("allGather", input, options.dim ?? 0);
+    const sizes = options.sizes ?? this.members.map(() => input.size(dim));
+    return alongDim(input, dim, (rows) =>
+      callOperation(() => this.#native.allGather(rows.native, [...sizes])),
+    );
+  }
+
+  /**
+   * Part `j` of `parts` comes to member `j`; returns the parts that come from each member, which have
+   * the shapes of `incoming`, by default those of `parts`. Results are views of one storage.
+   */
+  allToAll(parts: readonly Tensor[], incoming?: readonly (readonly number[])[]): Tensor[] {
+    const shapes = incoming ?? parts.map((part) => part.shape);
+    if (parts.length !== this.size || shapes.length !== this.size) {
+      const found = `${parts.length} parts and ${shapes.length} shapes`;
+      throw TensorError.argument("allToAll", "parts", `one for each of ${this.size} members`, found);
+    }
+    const counts = shapes.map((shape) => shape.reduce((product, size) => product * size, 1));
+    using sent = flatten(parts);
+    using received = new Tensor(
+      callOperation(() =>
+        this.#native.allToAll(
+          sent.native,
+          parts.map((part) => part.count),
+          counts,
+        ),
+      ),
+    );
+    let start = 0;
+    return shapes.map((shape, member) => {
+      const end = start + (counts[member] as number);
+      using part = received.slice(0, start, end);
+      start = end;
+      return part.reshape(shape);
+    });
+  }
+
+  /** The sum of the members' tensors, added in their order. */
+  allReduce(input: Tensor): Tensor {
+    return new Tensor(callOperation(() => this.#native.allReduce(input.native)));
+  }
+
+  /**
+   * This member's part, along `dim`, of the sum of the members' tensors: member `j` gets `sizes[j]`,
+   * by default equal parts.
+   */
+  reduceScatter(input: Tensor, options: { dim?: number; sizes?: readonly number[] } = {}): Tensor {
+    const dim = checkDim("reduceScatter", input, options.dim ?? 0);
+    const length = input.size(dim);
+    if (options.sizes === undefined && length % this.size !== 0) {
+      const expected = `a multiple of ${this.size} along dimension ${dim}, or sizes`;
+      throw TensorError.argument("reduceScatter", "input", expected, `[${input.shape}]`);
+    }
+    const sizes = options.sizes ?? this.members.map(() => length / this.size);
+    return alongDim(input, dim, (rows) =>
+      callOperation(() => this.#native.reduceScatter(rows.native, [...sizes])),
+    );
+  }
+
+  /** Sends `input` to member `to`; resolves once it may be taken as sent. */
+  async send(input: Tensor, to: number): Promise<void> {
+    using token = new Tensor(
+      callOperation(() => this.#native.exchange(input.native, to, undefined, input.dtype, [])),
+    );
+    await token.rawBytes();
+  }
+
+  /** The tensor that member `from` sends. */
+  receive(incoming: Incoming, from: number): Tensor {
+    return new Tensor(
+      callOperation(() =>
+        this.#native.exchange(undefined, undefined, from, incoming.dtype, [...incoming.shape]),
+      ),
+    );
+  }
+
+  /** Sends `input` to member `to` and returns the tensor of the same dtype that comes from `from`. */
+  exchange(input: Tensor, to: number, from: number, shape: readonly number[] = input.shape): Tensor {
+    return new Tensor(
+      callOperation(() => this.#native.exchange(input.native, to, from, input.dtype, [...shape])),
+    );
+  }
+
+  /**
+   * New groups of this one's members, such as the rows of a mesh: all members name the same disjoint
+   * lists of places in this group, and get the group they are in. Waits, blocking, for the stream
+   * and for the other members.
+   *
+   * @throws {CollectiveError} as collectives do.
+   */
+  split(label: string, parts: readonly (readonly number[])[]): ProcessGroup | undefined {
+    const lists = parts.map((part) => [...part]);
+    let group: NativeProcessGroup | null;
+    try {
+      group = callOperation(() => this.#native.split(label, lists));
+    } catch (error) {
+      throw (error instanceof Error && collectiveErrorFrom(error.message)) || error;
+    }
+    return group ? new ProcessGroup(group) : undefined;
+  }
+
+  /** What this group has completed so far, by kind. */
+  ledger(): readonly LedgerEntry[] {
+    return this.#native.ledger();
+  }
+}
+
+/** Runs a collective over rows of dimension 0 along another dimension. */
+function alongDim(
+  input: Tensor,
+  dim: number,
+  collective: (rows: Tensor) => ConstructorParameters<typeof Tensor>[0],
+): Tensor {
+  const first = [dim, ...input.shape.map((_, other) => other).filter((other) => other !== dim)];
+  using rows = input.permute(first);
+  const result = new Tensor(collective(rows));
+  if (dim === 0) return result;
+  using turned = result;
+  return turned.permute(input.shape.map((_, other) => first.indexOf(other)));
+}
+
+function flatten(parts: readonly Tensor[]): Tensor {
+  const flat = parts.map((part) => part.reshape([part.count]));
+  try {
+    return concatenate(flat, 0);
+  } finally {
+    for (const part of flat) part.dispose();
+  }
+}
+
+function checkDim(operation: string, input: Tensor, dim: number): number {
+  const resolved = dim < 0 ? dim + input.rank : dim;
+  if (Number.isInteger(resolved) && resolved >= 0 && resolved < input.rank) return resolved;
+  throw TensorError.argument(operation, "dim", `a dimension of [${input.shape}]`, `${dim}`);
+}

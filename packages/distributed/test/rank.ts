@@ -1,0 +1,173 @@
+/**
+ * A rank of the tests: runs the scenario that its command line names.
+ *
+ * Usage: bun test/rank.ts scenario
+ */
+
+import { expect } from "bun:test";
+import { add, memory, scope, synchronize, Tensor, TensorError } from "@wan-ts/tensor";
+import { joinRanks, type Ranks } from "../src/index.ts";
+
+const numbers = (length: number, start: number): number[] =>
+  Array.from({ length }, (_, index) => start + index);
+
+async function values(tensor: Tensor): Promise<number[]> {
+  return [...(await tensor.floats())];
+}
+
+/** Every collective, along inner dimensions and with uneven sizes too. */
+async function collectives({ world, rank, size }: Ranks): Promise<void> {
+  await world.barrier();
+  const members = numbers(size, 0);
+  {
+    using own = Tensor.from(numbers(6, rank * 10), [2, 3]);
+    using all = world.allGather(own);
+    expect(all.shape).toEqual([2 * size, 3]);
+    expect(await values(all)).toEqual(members.flatMap((member) => numbers(6, member * 10)));
+    using wide = world.allGather(own, { dim: -1 });
+    expect(wide.shape).toEqual([2, 3 * size]);
+    expect(await values(wide)).toEqual(
+      [0, 3].flatMap((start) => members.flatMap((member) => numbers(3, member * 10 + start))),
+    );
+  }
+  {
+    using own = Tensor.from(numbers(rank + 1, rank * 10), [rank + 1], "bfloat16");
+    using all = world.allGather(own, { sizes: numbers(size, 1) });
+    expect(await values(all)).toEqual(members.flatMap((member) => numbers(member + 1, member * 10)));
+  }
+  {
+    // Member m sends j + 1 elements to member j: every one gets as many from each.
+    using whole = Tensor.from(numbers(size * (size + 1), rank * 100), [size * (size + 1)]);
+    const parts = members.map((to) => whole.slice(0, to * 2, to * 2 + to + 1));
+    const received = world.allToAll(
+      parts,
+      members.map(() => [1, rank + 1]),
+    );
+    for (const [from, part] of received.entries()) {
+      expect(part.shape).toEqual([1, rank + 1]);
+      expect(await values(part)).toEqual(numbers(rank + 1, from * 100 + rank * 2));
+    }
+    for (const part of [...parts, ...received]) part.dispose();
+  }
+  {
+    using own = Tensor.from(numbers(size * 2, rank), [size * 2]);
+    using sum = world.allReduce(own);
+    const total = numbers(size * 2, 0).map((value) => value * size + (size * (size - 1)) / 2);
+    expect(await values(sum)).toEqual(total);
+    using part = world.reduceScatter(own);
+    expect(await values(part)).toEqual(total.slice(rank * 2, rank * 2 + 2));
+  }
+  {
+    using own = Tensor.from([7, 8], [2], "int32");
+    using copy = world.broadcast(rank === size - 1 ? own : { shape: [2], dtype: "int32" }, size - 1);
+    expect(await copy.data()).toEqual(new Int32Array([7, 8]));
+    expect(() => world.broadcast(own, rank + 1)).toThrow(/a tensor on member/);
+  }
+  if (size > 1) {
+    using own = Tensor.from([rank], [1]);
+    using previous = world.exchange(own, (rank + 1) % size, (rank + size - 1) % size);
+    expect(await values(previous)).toEqual([(rank + size - 1) % size]);
+    if (rank === 0) await world.send(own, 1);
+    if (rank === 1) {
+      using first = world.receive({ shape: [1], dtype: "float32" }, 0);
+      expect(await values(first)).toEqual([0]);
+    }
+    const pairs = world.split("pairs", [[0, 1]]);
+    expect(pairs === undefined).toBe(rank > 1);
+    if (pairs) {
+      expect([pairs.label, pairs.size, pairs.index]).toEqual(["pairs", 2, rank]);
+      using sum = pairs.allReduce(own);
+      expect(await values(sum)).toEqual([1]);
+    }
+    const gathers = world.ledger().find(({ collective }) => collective === "all-gather");
+    const even = 24 * (size - 1);
+    expect(gathers).toEqual({
+      collective: "all-gather",
+      count: 3,
+      bytesSent: 2 * even + 2 * (rank + 1) * (size - 1),
+      bytesReceived: 2 * even + size * (size + 1) - 2 * (rank + 1),
+    });
+  }
+  await synchronize();
+  expect(memory().liveStorages).toBe(0);
+}
+
+/** Collectives among other operations, submitted without waiting. */
+async function pipeline({ world, size }: Ranks): Promise<void> {
+  using result = scope(() => {
+    let current = Tensor.full([1000], 1);
+    for (let step = 0; step < 20; step++) {
+      using sum = world.allReduce(current);
+      current = add(sum, -(size - 1));
+    }
+    return current;
+  });
+  expect(new Set(await values(result))).toEqual(new Set([1]));
+}
+
+/** Rank 1 calls another collective; all fail, and so does what is computed from the result. */
+async function mismatch({ world, rank, failure }: Ranks): Promise<void> {
+  using own = Tensor.full([2, 6], 1);
+  using result = rank === 1 ? world.allReduce(own) : world.allGather(own);
+  using derived = add(result, 1);
+  const error = await derived.data().catch((thrown: unknown) => thrown);
+  expect(TensorError.isInstance(error) && error.code).toBe("collective");
+  expect((error as TensorError).message).toContain("all-gather #1 of float32 [6]");
+  expect((error as TensorError).message).toContain("all-reduce #1 of float32 [2, 6]");
+  expect(failure()).toMatchObject({ code: "mismatch", rank, peer: rank === 1 ? 0 : 1, sequence: 1 });
+  process.stdout.write("failed as it should\n");
+  process.exit(1);
+}
+
+/** Rank 1's input fails before its collective; the others are told. */
+async function brokenInput({ world, rank }: Ranks): Promise<void> {
+  using table = Tensor.full([2, 2], 1);
+  using indices = Tensor.from([rank === 1 ? 9 : 0], [1], "int32");
+  const { embedding } = await import("@wan-ts/tensor");
+  using row = embedding(table, indices);
+  using all = world.allGather(row);
+  await all.data();
+}
+
+async function wait({ world, rank, note }: Ranks): Promise<void> {
+  note("step 3, block 7");
+  using own = Tensor.full([4], rank);
+  using first = world.allGather(own);
+  await first.data();
+  if (rank === 1) {
+    process.stdout.write("waiting\n");
+    await Bun.sleep(60_000);
+  }
+  using second = world.allGather(own);
+  await second.data();
+}
+
+async function dieIn(how: "exit0" | "exit3" | "throw", { world, rank, note, fail }: Ranks): Promise<void> {
+  note("step 1");
+  if (rank === 1 && how === "throw") {
+    fail("the weights are damaged");
+    process.exit(1);
+  }
+  if (rank === 1) {
+    process.stderr.write("out of ideas\n");
+    process.exit(how === "exit0" ? 0 : 3);
+  }
+  await world.barrier();
+}
+
+const scenarios: Readonly<Record<string, (ranks: Ranks) => Promise<void>>> = {
+  collectives,
+  pipeline,
+  mismatch,
+  brokenInput,
+  wait,
+  exit0: (ranks) => dieIn("exit0", ranks),
+  exit3: (ranks) => dieIn("exit3", ranks),
+  throw: (ranks) => dieIn("throw", ranks),
+};
+
+const ranks = joinRanks({ stoppedAfter: 0.8, deadline: 20 });
+const scenario = scenarios[process.argv[2] ?? ""];
+if (!ranks || !scenario) throw new Error("started without ranks or scenario");
+await scenario(ranks);
+ranks.finish();
