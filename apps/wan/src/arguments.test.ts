@@ -111,7 +111,7 @@ describe("parseArguments", () => {
       expect(refusal(flag.name, ...value)).toBe(`${flag.name} is not available in this version of wan-ts`);
     }
     expect(refusal("--device", "cuda:1")).toContain("--device cuda:1 is not available");
-    expect(refusal("plan", "--nproc", "4")).toBe("plan is not available in this version of wan-ts");
+    expect(refusal("plan", "--nproc", "4")).toBe("--nproc is not available in this version of wan-ts");
   });
 
   test("helps: commands and the flags of generate, and not those to come", () => {

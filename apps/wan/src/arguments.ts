@@ -8,7 +8,7 @@ import { InputError } from "./input-error.ts";
 
 /** What the command line asks for. */
 export type Request =
-  | { readonly command: "generate"; readonly configFile: string | undefined; readonly flags: Config }
+  | { readonly command: "generate" | "plan"; readonly configFile: string | undefined; readonly flags: Config }
   | { readonly command: "doctor"; readonly json: boolean }
   | { readonly command: "help" | "version"; readonly text: string };
 
@@ -37,23 +37,31 @@ export function parseArguments(argv: readonly string[]): Request {
       getOutHelpWidth: () => helpWidth,
     });
 
-  const generate = program
-    .command("generate", { isDefault: true })
-    .description("make a video; what runs without a command")
-    .usage("[flags]")
-    .argument("[excess...]")
-    .addOption(
-      new Option("--config <FILE>", "JSON or TypeScript; flags win over it (default: wan.config.* if there)"),
-    );
-  for (const flag of flags) generate.addOption(toOption(flag));
-  generate.action((excess: readonly string[], values: Record<string, unknown>) => {
-    refuseExcess(excess, ["generate", "doctor", "plan"]);
-    request = {
-      command: "generate",
-      configFile: values.config as string | undefined,
-      flags: checkConfig(toConfig(values), namedByFlag),
-    };
-  });
+  /** A command that takes the flags of a run. */
+  const runCommand = (name: "generate" | "plan", description: string, isDefault: boolean): Command => {
+    const command = program
+      .command(name, { isDefault })
+      .description(description)
+      .usage("[flags]")
+      .argument("[excess...]")
+      .addOption(
+        new Option(
+          "--config <FILE>",
+          "JSON or TypeScript; flags win over it (default: wan.config.* if there)",
+        ),
+      );
+    for (const flag of flags) command.addOption(toOption(flag));
+    return command.action((excess: readonly string[], values: Record<string, unknown>) => {
+      refuseExcess(excess, isDefault ? ["generate", "doctor", "plan"] : []);
+      request = {
+        command: name,
+        configFile: values.config as string | undefined,
+        flags: checkConfig(toConfig(values), namedByFlag),
+      };
+    });
+  };
+  const generate = runCommand("generate", "make a video; what runs without a command", true);
+  runCommand("plan", "memory, work and time of the same run, without loading weights", false);
   program
     .command("doctor")
     .description("devices, CPU features, libraries, backends; what is missing and how to get it")
@@ -63,13 +71,6 @@ export function parseArguments(argv: readonly string[]): Request {
     .action((excess: readonly string[], values: { json?: boolean }) => {
       refuseExcess(excess, []);
       request = { command: "doctor", json: values.json ?? false };
-    });
-  program
-    .command("plan", { hidden: true })
-    .allowUnknownOption()
-    .argument("[rest...]")
-    .action(() => {
-      throw new InputError("plan is not available in this version of wan-ts");
     });
   for (const command of program.commands) {
     command.copyInheritedSettings(program).configureHelp({ visibleArguments: () => [] });

@@ -1,6 +1,7 @@
 import { parseArguments } from "./arguments.ts";
 import { doctor } from "./doctor.ts";
 import { generate } from "./generate/generate.ts";
+import { showPlan } from "./plan/show-plan.ts";
 import { reportFailure } from "./report-failure.ts";
 
 // The first interrupt cancels the run and frees what it holds; a second ends the process at once.
@@ -21,6 +22,9 @@ try {
       break;
     case "doctor":
       doctor(request.json);
+      break;
+    case "plan":
+      await showPlan(request.configFile, request.flags);
       break;
     case "generate":
       await generate(request.configFile, request.flags, interruption.signal);

@@ -21,13 +21,12 @@ export async function decodeLatents(
   outputType: Exclude<OutputType, "latent">,
   signal: AbortSignal | undefined,
 ): Promise<DecodedVideo> {
-  using whole = denormalizeLatents(latents, vae.config);
   if (outputType === "pt") {
     const chunks: Tensor[] = [];
     try {
-      for await (const chunk of vae.streamFrames({ latents: whole, signal })) {
-        using video = chunk;
-        chunks.push(keep(scope(() => toUnit(video).select(0, 0).permute([1, 0, 2, 3]).contiguous())));
+      for await (const pixels of decodedPixels(vae, latents, signal)) {
+        using frames = pixels;
+        chunks.push(keep(scope(() => frames.permute([0, 3, 1, 2]).contiguous())));
       }
       return { tensor: keep(scope(() => concatenate(chunks, 0))) };
     } finally {
@@ -38,9 +37,8 @@ export async function decodeLatents(
   const count = numFrames * height * width * 3;
   const data = outputType === "np" ? new Float32Array(count) : new Uint8Array(count);
   let at = 0;
-  for await (const chunk of vae.streamFrames({ latents: whole, signal })) {
-    using video = chunk;
-    using pixels = scope(() => toUnit(video).select(0, 0).permute([1, 2, 3, 0]).contiguous()); // (f, H, W, 3)
+  for await (const chunk of decodedPixels(vae, latents, signal)) {
+    using pixels = chunk;
     const values = await pixels.floats();
     if (!values.every(Number.isFinite)) throw new NonFiniteError("decoded frames");
     if (data instanceof Float32Array) data.set(values, at);
@@ -48,6 +46,19 @@ export async function decodeLatents(
     at += values.length;
   }
   return { frames: { data, numFrames, height, width } };
+}
+
+/** Frames (f, H, W, 3) in [0, 1] of latents (1, zDim, T, H, W), chunk by chunk; the caller disposes them. */
+export async function* decodedPixels(
+  vae: WanVae,
+  latents: Tensor,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Tensor, void, void> {
+  using whole = denormalizeLatents(latents, vae.config);
+  for await (const chunk of vae.streamFrames({ latents: whole, signal })) {
+    using video = chunk;
+    yield scope(() => toUnit(video).select(0, 0).permute([1, 2, 3, 0]).contiguous());
+  }
 }
 
 /** [-1, 1] to [0, 1], as diffusers' image processor does it. */

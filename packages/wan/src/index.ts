@@ -20,6 +20,12 @@ export { checkInputs, chooseTask, type OptionalInputs, takesLastImage } from "./
 export { type LoadPipelineOptions, loadPipeline } from "./load-pipeline.ts";
 export type { GenerateOptions, ImageToVideoOptions, OutputType } from "./options.ts";
 export { WanPipeline } from "./pipeline.ts";
+export { InsufficientMemoryError } from "./plan/insufficient-memory-error.ts";
+export { describeMachine, type Machine, type MachineSpeed, measureSpeed } from "./plan/machine.ts";
+export type { OperationKind } from "./plan/operation-cost.ts";
+export type { PartName, RehearsedPart, RunOptions } from "./plan/rehearse-run.ts";
+export { planRun, type RunPlan, type StagePlan } from "./plan/run-plan.ts";
+export { type FittingRun, fitsMemory, type RunChange, whatWouldFit } from "./plan/what-would-fit.ts";
 export { PromptCache, type PromptKey } from "./prompt-cache.ts";
 export type { Frames, GenerateResult } from "./result.ts";
 export { WanTextToVideoPipeline } from "./text-to-video.ts";

@@ -2,6 +2,7 @@ import type { RgbImage } from "@wan-ts/media";
 import { type GenerateResult, loadPipeline } from "@wan-ts/wan";
 import type { Config } from "../config/schema.ts";
 import { checkingInput } from "../input-error.ts";
+import { checkMemory } from "../plan/check-memory.ts";
 import { formatSeconds, Progress } from "../progress.ts";
 import { type Job, prepareJob } from "./job.ts";
 import { writeOutputs } from "./outputs.ts";
@@ -22,6 +23,7 @@ export async function generate(
 ): Promise<void> {
   const report = new RunReport();
   const job = await checkingInput(() => prepareJob(configFile, flags));
+  await checkingInput(() => checkMemory(job));
   // Names, shapes and dtypes of all weights are checked before the first is read.
   using pipeline = await report.time("load", () =>
     checkingInput(() => loadPipeline(job.checkpoint, job.load)),

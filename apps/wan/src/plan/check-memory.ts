@@ -1,0 +1,80 @@
+import {
+  describeMachine,
+  type FittingRun,
+  fitsMemory,
+  InsufficientMemoryError,
+  type Machine,
+  planRun,
+  type RunChange,
+  type RunOptions,
+  type RunPlan,
+  whatWouldFit,
+} from "@wan-ts/wan";
+import type { Job } from "../generate/job.ts";
+import { InputError } from "../input-error.ts";
+import { formatBytes } from "./plan-table.ts";
+
+/**
+ * Makes sure that a job fits into memory, before any of its weights is read.
+ *
+ * @throws {InputError} that says what would make it fit.
+ */
+export async function checkMemory(job: Job): Promise<void> {
+  const { refusal } = await planJob(job, await describeMachine());
+  if (refusal !== undefined) throw new InputError(refusal);
+}
+
+/**
+ * What a job would take, where that can be told, and why it can't be done in the memory that there is,
+ * where it can't.
+ */
+export async function planJob(
+  job: Job,
+  machine: Machine,
+): Promise<
+  | { readonly plan: RunPlan; readonly refusal: string | undefined }
+  | { readonly plan: undefined; readonly refusal: string }
+> {
+  try {
+    const plan = await planRun(job.checkpoint, runOptions(job), machine);
+    if (fitsMemory(plan)) return { plan, refusal: undefined };
+    const worst = plan.stages.find((stage) => stage.neededBytes === plan.neededBytes);
+    const need = `this takes ${formatBytes(plan.neededBytes)} of memory (in ${worst?.stage ?? "all"})`;
+    return { plan, refusal: await withAdvice(need, plan.availableBytes, job, machine) };
+  } catch (error) {
+    if (!(error instanceof InsufficientMemoryError)) throw error;
+    const need = `this takes at least ${formatBytes(error.neededBytes)} of memory`;
+    return { plan: undefined, refusal: await withAdvice(need, error.availableBytes, job, machine) };
+  }
+}
+
+async function withAdvice(need: string, availableBytes: number, job: Job, machine: Machine): Promise<string> {
+  const fitting = await whatWouldFit(job.checkpoint, runOptions(job), machine);
+  const advice =
+    fitting.length === 0
+      ? "a much smaller video or a machine with more memory is needed"
+      : `what would fit: ${fitting.map(describeFit).join(", or ")}`;
+  return `${need}, but ${formatBytes(availableBytes)} can be had; ${advice}`;
+}
+
+/** What to plan of a job. */
+function runOptions({ load, options, images, vaeTiling }: Job): RunOptions {
+  return { load, generate: { ...options, ...images }, vaeTiling };
+}
+
+function describeFit({ change, plan }: FittingRun): string {
+  return `${flagsOf(change).join(" ")} (${formatBytes(plan.neededBytes)})`;
+}
+
+function flagsOf(change: RunChange): string[] {
+  const { cpuOffload, vaeTiling, dtype, quantization, numFrames, height, width } = change;
+  return [
+    ...(cpuOffload ? ["--cpu-offload"] : []),
+    ...(vaeTiling ? ["--vae-tiling"] : []),
+    ...(dtype === undefined ? [] : [`--dtype ${dtype}`]),
+    ...(quantization === undefined ? [] : [`--quantization ${quantization}`]),
+    ...(numFrames === undefined ? [] : [`--frames ${numFrames}`]),
+    ...(height === undefined ? [] : [`--height ${height}`]),
+    ...(width === undefined ? [] : [`--width ${width}`]),
+  ];
+}
