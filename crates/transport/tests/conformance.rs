@@ -311,6 +311,25 @@ fn refusals(transport: &LocalTransport) -> String {
     String::new()
 }
 
+/// Groups without end: an error says that there is no room for more, and what there is goes on.
+fn too_many_groups(transport: &LocalTransport) -> String {
+    let world = transport.world();
+    let parts = [(0..world.size()).collect()];
+    let mut groups = Vec::new();
+    let error = loop {
+        match world.split("one more", &parts) {
+            Ok(group) => groups.push(group.unwrap()),
+            Err(error) => break error,
+        }
+    };
+    assert!(groups.len() >= 32, "{} groups", groups.len());
+    assert_eq!(error.code, transport::ErrorCode::OutOfSharedMemory);
+    for group in [&world, &groups[0], &groups[groups.len() - 1]] {
+        group.run(Operation::Barrier, DType::UInt8, &[], &[], &mut []).unwrap();
+    }
+    error.to_string()
+}
+
 fn main() {
     const TESTS: &[Test] = &[
         ("every_collective_with_one_to_four_ranks", || {
@@ -322,6 +341,11 @@ fn main() {
         ("thousands_in_a_row", || (2..=3).for_each(|world| drop(run("many", world)))),
         ("a_started_exchange_leaves_time_to_compute", || drop(run("overlapped", 3))),
         ("the_ledger_counts_payload_by_kind", || drop(run("ledger", 3))),
+        ("groups_beyond_the_room_for_them_are_refused", || {
+            for output in run("groups", 2) {
+                assert!(output.contains("members of groups"), "{output}");
+            }
+        }),
         ("arguments_are_refused_before_anything_is_announced", || drop(run("refusals", 2))),
     ];
     ranks::main(
@@ -332,6 +356,7 @@ fn main() {
             ("overlapped", overlapped),
             ("ledger", ledger),
             ("refusals", refusals),
+            ("groups", too_many_groups),
         ],
         TESTS,
     );

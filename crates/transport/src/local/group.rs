@@ -325,17 +325,12 @@ impl ProcessGroup for LocalGroup {
         Box::new(under_way).complete(&|| false)?;
         let announced = &self.lane(0).announcements[parity];
         let mut lane = announced.location.load(Ordering::Relaxed) as usize;
-        if lane + lanes > self.connection.segment.layout.lanes {
-            let expected = format!("{} lanes for all groups", self.connection.segment.layout.lanes);
+        let room = self.connection.segment.layout.lanes;
+        if lane + lanes > room {
+            // Every member reads the same lane and comes to the same answer: the group goes on.
+            let (code, rank) = (ErrorCode::OutOfSharedMemory, self.connection.rank);
             let found = format!("{} members of groups", lane + lanes);
-            let error = TransportError::new(
-                ErrorCode::OutOfSharedMemory,
-                self.connection.rank,
-                expected,
-                found,
-            );
-            self.fail(&error);
-            return Err(error);
+            return Err(TransportError::new(code, rank, format!("a run has {room}"), found));
         }
         for part in parts {
             if part.contains(&self.index) {
