@@ -7,8 +7,12 @@ import { TokenizerFileError } from "./tokenizer-file-error.ts";
  * @throws TokenizerFileError when it is absent, no file, too large, or not UTF-8
  */
 export async function readTokenizerFile(file: string, maxBytes: number): Promise<string> {
-  const found = await stat(file).catch((cause: unknown) => {
-    throw new TokenizerFileError("TOKENIZER_FILE_MISSING", file, "can't be read", { cause });
+  const found = await stat(file).catch((cause: NodeJS.ErrnoException) => {
+    const absent = cause.code === "ENOENT" || cause.code === "ENOTDIR";
+    const reason = absent
+      ? "there is no such file, and a tokenizer needs it"
+      : `can't be read: ${cause.message}`;
+    throw new TokenizerFileError("TOKENIZER_FILE_MISSING", file, reason, { cause });
   });
   if (!found.isFile()) throw new TokenizerFileError("TOKENIZER_FILE_MISSING", file, "isn't a file");
   if (found.size > maxBytes) {

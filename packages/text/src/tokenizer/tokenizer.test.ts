@@ -177,6 +177,12 @@ describe("fromDirectory", () => {
     expect(error.code).toBe("TOKENIZER_FILE_TOO_LARGE");
   });
 
+  test("tells an absent file from one that the system won't open", async () => {
+    expect((await refusal({})).reason).toBe("there is no such file, and a tokenizer needs it");
+    const unopened = await Tokenizer.fromDirectory(join(directory, "n".repeat(300))).catch(String);
+    expect(unopened).toMatch(/tokenizer\.json: can't be read: ENAMETOOLONG/);
+  });
+
   test("reads a pad token written as an added token, and T5's where there is none", async () => {
     for (const text of [`{"pad_token": {"content": "<unk>", "special": true}}`, "{}"]) {
       const place = await mkdtemp(join(directory, "case-"));
