@@ -5,6 +5,9 @@ export type TokenizerFileErrorCode =
   | "TOKENIZER_FILE_INVALID"
   | "TOKENIZER_OPTION_UNSUPPORTED";
 
+/** The native parser quotes what it can't read, a charsmap of 300 kB too. */
+const longestReason = 500;
+
 /** A tokenizer file that is absent, too large, malformed, or asks for what isn't supported. */
 export class TokenizerFileError extends Error {
   override readonly name = "TokenizerFileError";
@@ -12,7 +15,7 @@ export class TokenizerFileError extends Error {
   /**
    * @param code the kind of fault
    * @param file path of the file
-   * @param reason what was found and what was expected
+   * @param reason what was found and what was expected; the message has no more than its first 500 characters
    */
   constructor(
     readonly code: TokenizerFileErrorCode,
@@ -20,6 +23,9 @@ export class TokenizerFileError extends Error {
     readonly reason: string,
     options?: ErrorOptions,
   ) {
-    super(`${file}: ${reason}`, options);
+    super(
+      `${file}: ${reason.length > longestReason ? `${reason.slice(0, longestReason)}…` : reason}`,
+      options,
+    );
   }
 }

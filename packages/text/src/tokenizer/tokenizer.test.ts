@@ -169,6 +169,15 @@ describe("fromDirectory", () => {
     expect(error).toMatchObject({ code: "TOKENIZER_FILE_INVALID", file: join(place, "tokenizer.json") });
   });
 
+  test("tells of a pad token without end in a message that ends", async () => {
+    const error = await refusal({
+      "tokenizer.json": await good.text(),
+      "tokenizer_config.json": JSON.stringify({ pad_token: "<pad>".repeat(10_000) }),
+    });
+    expect(error.reason.length).toBeGreaterThan(50_000);
+    expect(error.message.length).toBeLessThan(error.file.length + 510);
+  });
+
   test("tells of a config too large to read", async () => {
     const error = await refusal({
       "tokenizer.json": await good.text(),
