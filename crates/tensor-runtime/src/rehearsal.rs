@@ -8,8 +8,9 @@
 //! An operation counts as run when the program waits for the stream: the program is taken to be far
 //! ahead of it, as it is wherever operations are large enough to matter.
 
-use crate::storage::Storage;
-use crate::stream::Pending;
+use crate::error::RuntimeError;
+use crate::storage::{Backing, Storage};
+use crate::stream::{Pending, Stream};
 use crate::tensor::Tensor;
 use cpu_kernels::DType;
 use std::collections::{HashMap, VecDeque};
@@ -250,6 +251,63 @@ impl Rehearsal {
     }
 }
 
+impl Stream {
+    /// Starts to rehearse: operations submitted from now on are counted and not computed. Their
+    /// tensors read as bytes of 1, which says yes where a flag is asked for.
+    ///
+    /// Refuses a second rehearsal at a time.
+    pub fn begin_rehearsal(&self) -> Result<(), RuntimeError> {
+        let mut rehearsal = self.rehearsal();
+        if rehearsal.is_some() {
+            let (expected, found) = ("one at a time", "a second one");
+            return Err(RuntimeError::argument("beginRehearsal", "rehearsal", expected, found));
+        }
+        *rehearsal = Some(Rehearsal::default());
+        Ok(())
+    }
+
+    /// Whether operations are rehearsed.
+    pub fn is_rehearsing(&self) -> bool {
+        self.rehearsal().is_some()
+    }
+
+    /// What was rehearsed since the rehearsal began, or since the last call; `None` where none is
+    /// under way.
+    pub fn take_rehearsed(&self) -> Option<Rehearsed> {
+        self.rehearsal().as_mut().map(Rehearsal::take)
+    }
+
+    /// Computes again from the next operation on. Tensors of the rehearsal have no values.
+    pub fn end_rehearsal(&self) {
+        if let Some(mut rehearsal) = self.rehearsal().take() {
+            rehearsal.settle();
+        }
+    }
+
+    /// A storage that holds a copy of `bytes`; while rehearsing, one that counts as such.
+    pub fn store(&self, bytes: &[u8]) -> Result<Storage, RuntimeError> {
+        match self.rehearsal().as_ref() {
+            Some(rehearsal) => Ok(rehearsal.store(bytes.len())),
+            None => Storage::copied(bytes),
+        }
+    }
+
+    /// [`Storage::borrowed`]; while rehearsing, what is touched of it is counted.
+    pub fn borrow(
+        &self,
+        owner: Arc<dyn Backing>,
+        offset: usize,
+        length: usize,
+        alignment: usize,
+    ) -> Option<Storage> {
+        let storage = Storage::borrowed(owner, offset, length, alignment)?;
+        if let Some(rehearsal) = self.rehearsal().as_ref() {
+            storage.count_with(rehearsal.map(length));
+        }
+        Some(storage)
+    }
+}
+
 /// Bytes that an operation touches of the storage behind one of its inputs.
 fn touched_bytes(name: &str, index: usize, input: &Tensor, outputs: &[Pending]) -> usize {
     let whole = input.storage.bytes();
@@ -262,118 +320,4 @@ fn touched_bytes(name: &str, index: usize, input: &Tensor, outputs: &[Pending]) 
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::operations::{BinaryOperation, binary_scalar, copy};
-    use crate::{Backing, DType, ErrorCode, InstructionSet, Rehearsed, Storage, Stream, Tensor};
-    use std::ops::Range;
-    use std::sync::Arc;
-
-    const SHAPE: [usize; 2] = [256, 4];
-    const BYTES: usize = 4096;
-
-    struct File(Vec<u8>);
-
-    impl AsRef<[u8]> for File {
-        fn as_ref(&self) -> &[u8] {
-            &self.0
-        }
-    }
-
-    impl Backing for File {
-        fn release(&self, range: Range<usize>) {
-            assert_eq!(range, 0..BYTES);
-        }
-    }
-
-    fn rehearsing() -> Stream {
-        let stream = Stream::new(1, InstructionSet::Portable);
-        stream.begin_rehearsal().expect("the first");
-        stream
-    }
-
-    fn doubled(stream: &Stream, tensor: &Tensor) -> Tensor {
-        binary_scalar(stream, BinaryOperation::Multiply, tensor, 2.0).expect("floats")
-    }
-
-    fn summary(rehearsed: &Rehearsed) -> [usize; 4] {
-        let Rehearsed {
-            allocated_bytes,
-            mapped_bytes,
-            peak_allocated_bytes,
-            peak_resident_bytes,
-            ..
-        } = rehearsed;
-        [*allocated_bytes, *mapped_bytes, *peak_allocated_bytes, *peak_resident_bytes]
-    }
-
-    #[test]
-    fn counts_what_the_stream_would_hold() {
-        let stream = rehearsing();
-        let storage = stream.store(&[0; BYTES]).expect("counted");
-        let first = Tensor::new(storage, DType::Float32, &SHAPE).expect("fits");
-        let second = doubled(&stream, &first);
-        let third = doubled(&stream, &second);
-        // Let go before they would run: each is freed by the operation that reads it last.
-        drop((first, second));
-        let rehearsed = stream.take_rehearsed().expect("rehearsing");
-        assert_eq!(summary(&rehearsed), [BYTES, 0, 2 * BYTES, 2 * BYTES]);
-        let [kind] = &rehearsed.operations[..] else {
-            panic!("one kind of operation, but {:?}", rehearsed.operations);
-        };
-        assert_eq!(
-            (kind.operation, kind.count, kind.peak_resident_bytes),
-            ("multiply", 2, 2 * BYTES)
-        );
-        assert_eq!(kind.inputs[0].shape, SHAPE);
-        drop(third);
-        assert_eq!(summary(&stream.take_rehearsed().expect("rehearsing")), [0, 0, BYTES, BYTES]);
-    }
-
-    #[test]
-    fn files_count_from_their_first_use_to_their_last() {
-        let stream = rehearsing();
-        let storage = stream.borrow(Arc::new(File(vec![7; BYTES])), 0, BYTES, 1).expect("within");
-        let weight = Tensor::new(storage, DType::Float32, &SHAPE).expect("fits");
-        // What is there can be read: descriptions of weights lie in tensors.
-        assert_eq!(stream.read_blocking(weight.clone()).expect("bytes"), [7; BYTES]);
-        let before = stream.take_rehearsed().expect("rehearsing");
-        assert_eq!((before.in_place_bytes, before.mapped_bytes), (BYTES, 0));
-        let narrow = copy(&stream, &weight, DType::BFloat16).expect("floats");
-        let during = stream.take_rehearsed().expect("rehearsing");
-        assert_eq!(summary(&during), [BYTES / 2, BYTES, BYTES / 2, BYTES + BYTES / 2]);
-        drop(weight);
-        let after = stream.take_rehearsed().expect("rehearsing");
-        assert_eq!((after.in_place_bytes, after.mapped_bytes), (0, 0));
-        drop(narrow);
-    }
-
-    #[test]
-    fn waiting_for_a_value_settles_what_was_submitted() {
-        let stream = rehearsing();
-        let storage = stream.store(&[0; BYTES]).expect("counted");
-        let input = Tensor::new(storage, DType::Float32, &SHAPE).expect("fits");
-        let held = doubled(&stream, &input);
-        assert_eq!(stream.read_blocking(held.clone()).expect("bytes"), [1; BYTES]);
-        drop(held);
-        assert_eq!(stream.take_rehearsed().expect("rehearsing").peak_allocated_bytes, 2 * BYTES);
-    }
-
-    #[test]
-    fn computes_again_once_it_has_ended() {
-        let stream = rehearsing();
-        assert_eq!(stream.begin_rehearsal().expect_err("one at a time").code, ErrorCode::Argument);
-        let storage = stream.store(&[0; BYTES]).expect("counted");
-        let rehearsed = Tensor::new(storage, DType::Float32, &SHAPE).expect("fits");
-        stream.end_rehearsal();
-        assert_eq!(stream.take_rehearsed(), None);
-        let from_rehearsal = doubled(&stream, &rehearsed);
-        assert_eq!(
-            stream.read_blocking(from_rehearsal).expect_err("no value").code,
-            ErrorCode::Argument
-        );
-        let storage = Storage::copied(&1f32.to_le_bytes()).expect("memory");
-        let one = Tensor::new(storage, DType::Float32, &[1]).expect("fits");
-        let two = stream.read_blocking(doubled(&stream, &one)).expect("computed");
-        assert_eq!(two, 2f32.to_le_bytes());
-    }
-}
+mod tests;

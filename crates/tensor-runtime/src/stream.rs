@@ -3,8 +3,8 @@
 use crate::cancellation::CancelToken;
 use crate::error::{ErrorCode, RuntimeError};
 use crate::memory::Block;
-use crate::rehearsal::{Rehearsal, Rehearsed};
-use crate::storage::{Backing, Storage, out_of_memory};
+use crate::rehearsal::Rehearsal;
+use crate::storage::{Storage, out_of_memory};
 use crate::tensor::Tensor;
 use cpu_kernels::{Cpu, DType, InstructionSet, Layout, TensorMut, TensorRef, ThreadPool};
 use std::collections::VecDeque;
@@ -179,7 +179,7 @@ impl Stream {
             dtype: outputs[index].dtype,
             layout: Layout::contiguous(&outputs[index].shape),
         });
-        if let Some(rehearsal) = lock(&self.shared.rehearsal).as_mut() {
+        if let Some(rehearsal) = self.rehearsal().as_mut() {
             rehearsal.submit(name, inputs, outputs.into());
             return Ok(tensors);
         }
@@ -199,7 +199,7 @@ impl Stream {
 
     /// Calls `callback` on the stream's thread after everything submitted so far.
     pub fn after(&self, callback: impl FnOnce() + Send + 'static) {
-        if let Some(rehearsal) = lock(&self.shared.rehearsal).as_mut() {
+        if let Some(rehearsal) = self.rehearsal().as_mut() {
             rehearsal.settle();
         }
         lock(&self.shared.queue).jobs.push_back(Job::Callback(Box::new(callback)));
@@ -225,59 +225,9 @@ impl Stream {
         }
     }
 
-    /// Starts to rehearse: operations submitted from now on are counted and not computed. Their
-    /// tensors read as bytes of 1, which says yes where a flag is asked for.
-    ///
-    /// Refuses a second rehearsal at a time.
-    pub fn begin_rehearsal(&self) -> Result<(), RuntimeError> {
-        let mut rehearsal = lock(&self.shared.rehearsal);
-        if rehearsal.is_some() {
-            let (expected, found) = ("one at a time", "a second one");
-            return Err(RuntimeError::argument("beginRehearsal", "rehearsal", expected, found));
-        }
-        *rehearsal = Some(Rehearsal::default());
-        Ok(())
-    }
-
-    /// Whether operations are rehearsed.
-    pub fn is_rehearsing(&self) -> bool {
-        lock(&self.shared.rehearsal).is_some()
-    }
-
-    /// What was rehearsed since the rehearsal began, or since the last call; `None` where none is
-    /// under way.
-    pub fn take_rehearsed(&self) -> Option<Rehearsed> {
-        lock(&self.shared.rehearsal).as_mut().map(Rehearsal::take)
-    }
-
-    /// Computes again from the next operation on. Tensors of the rehearsal have no values.
-    pub fn end_rehearsal(&self) {
-        if let Some(mut rehearsal) = lock(&self.shared.rehearsal).take() {
-            rehearsal.settle();
-        }
-    }
-
-    /// A storage that holds a copy of `bytes`; while rehearsing, one that counts as such.
-    pub fn store(&self, bytes: &[u8]) -> Result<Storage, RuntimeError> {
-        match lock(&self.shared.rehearsal).as_ref() {
-            Some(rehearsal) => Ok(rehearsal.store(bytes.len())),
-            None => Storage::copied(bytes),
-        }
-    }
-
-    /// [`Storage::borrowed`]; while rehearsing, what is touched of it is counted.
-    pub fn borrow(
-        &self,
-        owner: Arc<dyn Backing>,
-        offset: usize,
-        length: usize,
-        alignment: usize,
-    ) -> Option<Storage> {
-        let storage = Storage::borrowed(owner, offset, length, alignment)?;
-        if let Some(rehearsal) = lock(&self.shared.rehearsal).as_ref() {
-            storage.count_with(rehearsal.map(length));
-        }
-        Some(storage)
+    /// The rehearsal under way.
+    pub(crate) fn rehearsal(&self) -> MutexGuard<'_, Option<Rehearsal>> {
+        lock(&self.shared.rehearsal)
     }
 
     /// Starts to record operations, or starts anew.
