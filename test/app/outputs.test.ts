@@ -99,6 +99,12 @@ describe("what a run writes", () => {
         decode: seconds,
         write: seconds,
       },
+      weightBytes: {
+        textEncoder: { quantized: 0, cast: expect.any(Number), mapped: expect.any(Number) },
+        imageEncoder: { quantized: 0, cast: expect.any(Number), mapped: expect.any(Number) },
+        transformer: { quantized: 0, cast: expect.any(Number), mapped: expect.any(Number) },
+        vae: { quantized: 0, cast: expect.any(Number), mapped: expect.any(Number) },
+      },
       peakTensorBytes: {
         encodePrompt: expect.any(Number),
         encodeImage: expect.any(Number),
