@@ -1,5 +1,5 @@
 import { denormalizeLatents, type WanVae } from "@wan-ts/models";
-import { add, clamp, concatenate, keep, multiply, scope, type Tensor } from "@wan-ts/tensor";
+import { add, allFinite, clamp, concatenate, keep, multiply, scope, type Tensor } from "@wan-ts/tensor";
 import type { RunSizes } from "./check-options.ts";
 import { NonFiniteError } from "./errors.ts";
 import type { OutputType } from "./options.ts";
@@ -26,6 +26,7 @@ export async function decodeLatents(
     try {
       for await (const pixels of decodedPixels(vae, latents, signal)) {
         using frames = pixels;
+        if (!(await allFinite(frames))) throw new NonFiniteError("decoded frames");
         chunks.push(keep(scope(() => frames.permute([0, 3, 1, 2]).contiguous())));
       }
       return { tensor: keep(scope(() => concatenate(chunks, 0))) };
