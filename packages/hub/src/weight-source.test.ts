@@ -140,7 +140,7 @@ describe("openWeights", () => {
       async open(path: string) {
         if (path === "second") throw new Error("refused");
         const tensor = (): never => {
-          throw new Error("not implemented");
+          throw new Error("no tensor is read here");
         };
         return { entries: () => [], tensor, bytes: tensor, close: () => closed.push(path) };
       },
