@@ -34,3 +34,29 @@ export function countCargo(output: string): Counts {
   }
   return counts;
 }
+
+/** The tests that failed in a JUnit report of `bun test`: file, line, name and what was said of each. */
+export function failuresOfJunit(report: string): string[] {
+  return [...report.matchAll(/<testcase ([^>]*[^/])>\s*<(?:failure|error)([^>]*)>/g)].map(
+    ([, test = "", failure = ""]) => {
+      const attribute = (attributes: string, name: string): string =>
+        unescapeXml(new RegExp(`(?:^|\\s)${name}="([^"]*)"`).exec(attributes)?.[1] ?? "");
+      const place = `${attribute(test, "file")}:${attribute(test, "line")}`;
+      return `${place}: ${attribute(test, "name")}: ${attribute(failure, "message").replaceAll(/\s+/g, " ").trim()}`;
+    },
+  );
+}
+
+/** The tests that failed by the lines of `cargo test`. */
+export function failuresOfCargo(output: string): string[] {
+  return [...output.matchAll(/^test (.+) \.\.\. FAILED$/gm)].map(([, name = ""]) => name);
+}
+
+function unescapeXml(text: string): string {
+  const characters: Record<string, string> = { lt: "<", gt: ">", quot: '"', apos: "'", amp: "&" };
+  return text.replaceAll(
+    /&(?:#(\d+)|(\w+));/g,
+    (whole, code: string | undefined, name: string | undefined) =>
+      code === undefined ? (characters[name ?? ""] ?? whole) : String.fromCodePoint(Number(code)),
+  );
+}

@@ -1,13 +1,21 @@
 /**
- * Runs every test: the Rust crates' by cargo, the packages' by turbo and `bun test`. Ends with one
- * line, `N passed, N failed, N skipped`, counted from the runners' reports; a package whose files are
+ * Runs every test: the Rust crates' by cargo, the packages' by turbo and `bun test`. Ends by naming what
+ * failed and with one line, `N passed, N failed, N skipped`, counted from the runners' reports; a package whose files are
  * those of its last run keeps that run's report.
  *
  * Usage: bun scripts/test.ts [name of a package or crate…]   (without names: everything)
  */
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { addCounts, type Counts, countCargo, countJunit, none } from "./count-tests.ts";
+import {
+  addCounts,
+  type Counts,
+  countCargo,
+  countJunit,
+  failuresOfCargo,
+  failuresOfJunit,
+  none,
+} from "./count-tests.ts";
 
 const root = dirname(import.meta.dir);
 
@@ -52,11 +60,15 @@ async function run(line: readonly string[]): Promise<{ status: number; output: s
 /** What ended without telling what failed: a crash, a compile error, an error outside of tests. */
 const broken: string[] = [];
 
+/** Each test that failed, as its runner names it: logs are long, and their ends are what is read. */
+const failures: string[] = [];
+
 async function testCrates(chosen: readonly string[]): Promise<Counts> {
   if (chosen.length === 0) return none;
   const selected = chosen.flatMap((name) => ["--package", name]);
   const { status, output } = await run(["cargo", "test", "--no-fail-fast", ...selected]);
   const counts = countCargo(output);
+  failures.push(...failuresOfCargo(output));
   if (status !== 0 && counts.failed === 0) broken.push(`cargo test ended with status ${status}`);
   return counts;
 }
@@ -90,7 +102,9 @@ async function testPackages(chosen: typeof packages): Promise<Counts> {
   const before = broken.length;
   let total = none;
   for (const { name, report } of chosen) {
-    const counts = existsSync(report) ? countJunit(readFileSync(report, "utf8")) : undefined;
+    const written = existsSync(report) ? readFileSync(report, "utf8") : "";
+    const counts = countJunit(written);
+    failures.push(...failuresOfJunit(written).map((failure) => `${name}: ${failure}`));
     if (counts === undefined) broken.push(`the tests of ${name} ended without a report`);
     else total = addCounts(total, counts);
   }
@@ -103,6 +117,7 @@ async function testPackages(chosen: typeof packages): Promise<Counts> {
 const chosenCrates = crates.filter((name) => names.length === 0 || names.includes(name));
 const chosenPackages = packages.filter(({ shortName }) => names.length === 0 || names.includes(shortName));
 const total = addCounts(await testCrates(chosenCrates), await testPackages(chosenPackages));
+for (const failure of failures) process.stderr.write(`failed: ${failure}\n`);
 for (const problem of broken) process.stderr.write(`${problem}; see above\n`);
 process.stdout.write(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
 process.exitCode = broken.length > 0 || total.failed > 0 ? 1 : 0;

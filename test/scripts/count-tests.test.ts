@@ -1,5 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { addCounts, countCargo, countJunit, none } from "../../scripts/count-tests.ts";
+import {
+  addCounts,
+  countCargo,
+  countJunit,
+  failuresOfCargo,
+  failuresOfJunit,
+  none,
+} from "../../scripts/count-tests.ts";
 
 const report = (attributes: string): string =>
   `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="bun test" ${attributes} time="0.01">\n` +
@@ -40,4 +47,16 @@ test result: FAILED. 3 passed; 1 failed; 4 ignored; 0 measured; 0 filtered out; 
 test("addCounts adds each count", () => {
   const counts = { passed: 1, failed: 2, skipped: 3 };
   expect(addCounts(counts, counts)).toEqual({ passed: 2, failed: 4, skipped: 6 });
+});
+
+test("failuresOfJunit tells where each failed test is and what it said", () => {
+  const failed = `<testcase name="c &lt; d" classname="a" time="0.1" file="x.test.ts" line="2" assertions="1">
+        <failure type="AssertionError" message="expected 2&#10;received 1&#10;">at x</failure></testcase>
+      <testcase name="ok" classname="a" time="0.1" file="x.test.ts" line="3" assertions="0" />`;
+  expect(failuresOfJunit(failed)).toEqual(["x.test.ts:2: c < d: expected 2 received 1"]);
+  expect(failuresOfJunit("")).toEqual([]);
+});
+
+test("failuresOfCargo names each failed test", () => {
+  expect(failuresOfCargo("test a::b ... ok\ntest a::c ... FAILED\n")).toEqual(["a::c"]);
 });

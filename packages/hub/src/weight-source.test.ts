@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { memory, Tensor } from "@wan-ts/tensor";
+import { memory, synchronizeBlocking, Tensor } from "@wan-ts/tensor";
 import { type ComponentWeights, findWeights } from "./component-weights.ts";
 import { SafetensorsError } from "./errors.ts";
 import { openRoot } from "./file-system.ts";
@@ -152,6 +152,7 @@ describe("openWeights", () => {
 
   test("leaves no storage behind", async () => {
     await using files = await sharded(twoShards);
+    synchronizeBlocking();
     const before = memory().liveStorages;
     {
       using source = await openWeights(files.weights);

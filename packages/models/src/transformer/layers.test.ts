@@ -67,6 +67,7 @@ describe("WanRotaryEmbedding", () => {
 
   test("holds the tables of the last two sizes, whoever disposes what it was given", () => {
     const rope = new WanRotaryEmbedding({ attentionHeadDim: 12, ropeMaxSeqLen: 8 });
+    synchronizeBlocking();
     const before = memory().liveStorages;
     const held = (frames: number) => {
       scope(() => {

@@ -19,6 +19,7 @@ describe("loadTransformer", () => {
 
   test("refuses a checkpoint with missing, unexpected and misfitting tensors, and frees what it had", () => {
     scope(() => {
+      synchronizeBlocking();
       const before = memory().liveStorages;
       const changes = {
         "patch_embedding.bias": undefined,

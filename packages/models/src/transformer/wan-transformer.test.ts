@@ -69,6 +69,7 @@ describe("WanTransformer", () => {
   });
 
   test("keeps nothing after a forward pass but its rotary tables, and nothing once disposed", () => {
+    synchronizeBlocking();
     const before = memory().liveStorages;
     const loaded = fixtureTransformer(names[1], "bfloat16");
     loaded.model.call(loaded.input).dispose();
