@@ -37,10 +37,22 @@ describe("HookList", () => {
     ]);
   });
 
-  test("hooks replace input and output, and after hooks see the input of the pass", () => {
+  test("hooks replace input and output, and after hooks see the input that their before hook left", () => {
     const hooks = new HookList<number, number>();
     hooks.add({ name: "split", before: (input) => input + 1, after: (output, input) => output + input });
     expect(hooks.run(2, forward)).toBe(33);
+  });
+
+  test("an around hook runs the pass inside it as often as it likes, between its before and after", () => {
+    const hooks = new HookList<number, number>();
+    hooks.add({ name: "inner", order: 1, before: (input) => input + 1 });
+    hooks.add({
+      name: "twice",
+      before: (input) => input + 100,
+      around: (input, inside) => inside(input) + inside(input + 1),
+      after: (output, input) => output + input,
+    });
+    expect(hooks.run(2, forward)).toBe(1030 + 1040 + 102);
   });
 
   test("a name can be taken once, and is free again after removal", () => {

@@ -6,12 +6,21 @@ export type BeforeHook<Input> = (input: Input) => Input | void;
 export type AfterHook<Input, Output> = (output: Output, input: Input) => Output | void;
 // biome-ignore-end lint/suspicious/noConfusingVoidType: as above
 
-/** A pair of hooks under one name. */
+/**
+ * Runs in place of a forward pass: `forward` is the pass with the hooks inside this one, to be called
+ * as often as it takes.
+ */
+export type AroundHook<Input, Output> = (input: Input, forward: (input: Input) => Output) => Output;
+
+/** Hooks under one name. */
 export interface HookOptions<Input, Output> {
   readonly name: string;
   /** Lower orders wrap higher ones: before hooks run by rising order, after hooks by falling order. */
   readonly order?: number;
   readonly before?: BeforeHook<Input>;
+  /** Runs between `before` and `after`. */
+  readonly around?: AroundHook<Input, Output>;
+  /** Gets the input as this hook's `before`, and those of hooks around it, left it. */
   readonly after?: AfterHook<Input, Output>;
 }
 
@@ -63,10 +72,14 @@ export class HookList<Input, Output> {
   /** Runs `forward` inside the hooks that are present when it begins. */
   run(input: Input, forward: (input: Input) => Output): Output {
     const hooks = this.#hooks;
-    let current = input;
-    for (const hook of hooks) current = hook.before?.(current) ?? current;
-    let output = forward(current);
-    for (const hook of hooks.toReversed()) output = hook.after?.(output, current) ?? output;
-    return output;
+    const pass = (at: number, given: Input): Output => {
+      const hook = hooks[at];
+      if (hook === undefined) return forward(given);
+      const current = hook.before?.(given) ?? given;
+      const inside = (inner: Input): Output => pass(at + 1, inner);
+      const output = hook.around ? hook.around(current, inside) : inside(current);
+      return hook.after?.(output, current) ?? output;
+    };
+    return pass(0, input);
   }
 }

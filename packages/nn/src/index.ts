@@ -1,4 +1,11 @@
-export { type AfterHook, type BeforeHook, HookError, HookList, type HookOptions } from "./hooks.ts";
+export {
+  type AfterHook,
+  type AroundHook,
+  type BeforeHook,
+  HookError,
+  HookList,
+  type HookOptions,
+} from "./hooks.ts";
 export { Conv3d, type Conv3dSettings } from "./layers/conv3d.ts";
 export { Embedding } from "./layers/embedding.ts";
 export { LayerNorm, type LayerNormSettings } from "./layers/layer-norm.ts";
