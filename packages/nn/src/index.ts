@@ -1,3 +1,9 @@
+export type {
+  ContextParallelAttention,
+  ContextParallelInput,
+  ContextParallelOutput,
+  ContextParallelPlan,
+} from "./context-parallel-plan.ts";
 export {
   type AfterHook,
   type AroundHook,

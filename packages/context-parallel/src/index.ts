@@ -1,0 +1,6 @@
+export type {
+  ContextParallelAttention,
+  ContextParallelInput,
+  ContextParallelOutput,
+  ContextParallelPlan,
+} from "@wan-ts/nn";
