@@ -4,6 +4,7 @@ export type {
   ContextParallelOutput,
   ContextParallelPlan,
 } from "./context-parallel-plan.ts";
+export type { FeaturePlan, FeatureSplit, Features } from "./feature-plan.ts";
 export {
   type AfterHook,
   type AroundHook,
@@ -27,6 +28,7 @@ export {
   type TensorSource,
 } from "./load.ts";
 export { Module, ModuleList, ModuleNode } from "./module.ts";
-export { Parameter, type ParameterOptions } from "./parameter.ts";
+export { Parameter, type ParameterOptions, type ParameterPart } from "./parameter.ts";
 export type { QuantizedWeight, StoredWeight, WeightQuantization } from "./quantization.ts";
+export type { RowConvolution, RowConvolutionInput, RowPlan, RowRegion } from "./row-plan.ts";
 export { type WeightBytes, weightBytes } from "./weight-bytes.ts";

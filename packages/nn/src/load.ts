@@ -1,6 +1,6 @@
 import { type DType, scope, type Tensor } from "@wan-ts/tensor";
 import type { ModuleNode } from "./module.ts";
-import type { Parameter } from "./parameter.ts";
+import { ownPart, type Parameter, rowsOf } from "./parameter.ts";
 import type { QuantizedWeight, StoredWeight, WeightQuantization } from "./quantization.ts";
 
 /** What a checkpoint says of a tensor without reading it. */
@@ -145,7 +145,8 @@ export function checkParameters(
 /**
  * Fills a module's parameters from a checkpoint, cast to the dtype asked for, then quantized where
  * that is asked for. Nothing is loaded unless everything fits. Tensors stored in the wanted form are
- * used where they lie, uncopied; of a weight that is quantized on load nothing else is kept.
+ * used where they lie, uncopied; of a weight that is quantized on load nothing else is kept, and of a
+ * narrowed parameter nothing but its part.
  *
  * @throws {StateError} with every disagreement.
  */
@@ -157,7 +158,7 @@ export function loadParameters(module: ModuleNode, source: TensorSource, options
     parameter.set(
       typeof place === "string"
         ? loadPlain(name, parameter, place, source, options)
-        : place.load(options.dtype),
+        : narrowed(place.load(options.dtype), parameter),
     );
   }
 }
@@ -174,9 +175,19 @@ function loadPlain(
   const staysPlain =
     !parameter.options.quantizable || inFloat32 || hasComponent(name, options.neverQuantized);
   return scope(() => {
-    const tensor = source.tensor(storedName).to(dtype);
-    return (staysPlain ? undefined : options.quantization?.quantize(name, tensor)) ?? tensor;
+    const tensor = source.tensor(storedName);
+    // The whole: scales may be shared by rows of several parts.
+    const quantized = staysPlain ? undefined : options.quantization?.quantize(name, tensor.to(dtype));
+    if (quantized) return narrowed(quantized, parameter);
+    return parameter.part ? ownPart(tensor, parameter.part, dtype) : tensor.to(dtype);
   });
+}
+
+/** The rows of a weight that a parameter is narrowed to, the rest disposed. */
+function narrowed(weight: QuantizedWeight, { part }: Parameter): QuantizedWeight {
+  if (!part) return weight;
+  using whole = weight;
+  return rowsOf(whole, part);
 }
 
 function hasComponent(name: string, components: readonly string[] = []): boolean {

@@ -10,6 +10,11 @@ export interface QuantizedWeight extends Disposable {
   readonly bytes: number;
   /** The weight, of `shape` and `dtype`: a new tensor, which the scope around owns. */
   dequantize(): Tensor;
+  /**
+   * Rows `start` to `end` of the weight (N, K), restored to the same bytes as among all. It keeps no
+   * more in memory than it needs, and both are disposed by themselves.
+   */
+  rows(start: number, end: number): QuantizedWeight;
 }
 
 /** A weight that a checkpoint stores quantized. */

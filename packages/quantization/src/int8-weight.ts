@@ -1,5 +1,6 @@
 import type { QuantizedWeight } from "@wan-ts/nn";
 import { type DType, dequantizeInt8, keep, quantizeInt8, scope, type Tensor } from "@wan-ts/tensor";
+import { ownRange } from "./own-range.ts";
 
 /** What an {@link Int8Weight} is made of. */
 export interface Int8Parts {
@@ -44,6 +45,14 @@ export class Int8Weight implements QuantizedWeight {
 
   dequantize(): Tensor {
     return dequantizeInt8(this.parts, this.dtype);
+  }
+
+  rows(start: number, end: number): Int8Weight {
+    const { codes, absmax, dtype } = this.parts;
+    return scope(
+      () =>
+        new Int8Weight({ codes: ownRange(codes, start, end), absmax: ownRange(absmax, start, end), dtype }),
+    );
   }
 
   [Symbol.dispose](): void {

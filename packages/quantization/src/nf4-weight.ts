@@ -14,6 +14,7 @@ import {
   type Tensor,
 } from "@wan-ts/tensor";
 import { dynamicTable } from "./dynamic-table.ts";
+import { ownRange } from "./own-range.ts";
 import { misplacedScales, rowStep, rowsMisplaceScales, type ScaleLookup } from "./row-scales.ts";
 
 /** Elements that share a scale, where nothing else is said. */
@@ -48,6 +49,13 @@ export interface Nf4Parts {
   readonly dtype: DType;
   /** Where scales are looked up; by default exactly. */
   readonly scaleLookup?: ScaleLookup | undefined;
+  /** Elements in front of the weight's own, with which it shares its first scale; by default none. */
+  readonly skipped?: number;
+  /**
+   * int32, the index of the scale of each {@link rowStep} elements, of rows that were taken from a
+   * weight whose scales aren't all their blocks' own; by default by the rule of {@link ScaleLookup}.
+   */
+  readonly scaleIndices?: Tensor | undefined;
 }
 
 /** How {@link Nf4Weight.quantize} quantizes. */
@@ -72,11 +80,9 @@ export class Nf4Weight implements QuantizedWeight {
   /** Takes ownership of the tensors. */
   constructor(parts: Nf4Parts) {
     this.parts = keep(parts);
-    const { shape, blockSize, scaleLookup } = parts;
-    this.#scaleIndices =
-      scaleLookup === "avx512" && rowsMisplaceScales(shape, blockSize)
-        ? keep(misplacedScales(shape, blockSize))
-        : undefined;
+    const { shape, blockSize, scaleLookup, scaleIndices } = parts;
+    const misplaced = scaleLookup === "avx512" && rowsMisplaceScales(shape, blockSize);
+    this.#scaleIndices = scaleIndices ?? (misplaced ? keep(misplacedScales(shape, blockSize)) : undefined);
   }
 
   /** The weight, of any shape and float dtype, which stays the caller's. */
@@ -108,10 +114,36 @@ export class Nf4Weight implements QuantizedWeight {
   }
 
   dequantize(): Tensor {
-    const { packed, shape, originalDType: dtype } = this.parts;
+    const { packed, shape, originalDType: dtype, skipped = 0 } = this.parts;
+    const count = shape.reduce((product, size) => product * size, 1);
     return scope(() => {
       const { absmax, blockSize } = this.#blocks();
-      return dequantizeNf4({ packed, absmax }, { shape, blockSize, dtype }).to(this.dtype);
+      const restored = dequantizeNf4({ packed, absmax }, { shape: [skipped + count], blockSize, dtype });
+      return restored.slice(0, skipped).reshape(shape).to(this.dtype);
+    });
+  }
+
+  rows(start: number, end: number): Nf4Weight {
+    const { shape, packed, scales, blockSize, skipped = 0 } = this.parts;
+    const rowSize = shape.slice(1).reduce((product, size) => product * size, 1);
+    const first = skipped + start * rowSize;
+    const last = skipped + end * rowSize;
+    const nestedSize = "codes" in scales ? scales.blockSize : 1;
+    // Looked-up scales lie anywhere; the others are cut where a scale, or a scale of scales, begins.
+    const unit = this.#scaleIndices ? rowStep : blockSize * nestedSize;
+    const from = Math.floor(first / unit) * unit;
+    return scope(() => {
+      const codes = packed.reshape([-1]);
+      return new Nf4Weight({
+        ...this.parts,
+        shape: [end - start, ...shape.slice(1)],
+        packed: ownRange(codes, from / 2, Math.ceil(last / 2)),
+        scales: this.#scaleIndices
+          ? scalesOf(scales, 0, scaleCount(scales))
+          : scalesOf(scales, from / blockSize, Math.ceil(last / blockSize)),
+        skipped: first - from,
+        scaleIndices: this.#scaleIndices && ownRange(this.#scaleIndices, first / rowStep, last / rowStep),
+      });
     });
   }
 
@@ -137,6 +169,23 @@ export class Nf4Weight implements QuantizedWeight {
     if (!("codes" in scales)) return [packed, scales, ...indices];
     return [packed, scales.codes, scales.absmax, scales.table, scales.offset, ...indices];
   }
+}
+
+function scaleCount(scales: Tensor | NestedScales): number {
+  return "codes" in scales ? scales.codes.count : scales.count;
+}
+
+/** Scales `start` to `end`; where they are nested, `start` begins a block of them. */
+function scalesOf(scales: Tensor | NestedScales, start: number, end: number): Tensor | NestedScales {
+  if (!("codes" in scales)) return ownRange(scales.reshape([-1]), start, end);
+  const { codes, absmax, table, offset, blockSize } = scales;
+  return {
+    codes: ownRange(codes.reshape([-1]), start, end),
+    absmax: ownRange(absmax.reshape([-1]), start / blockSize, Math.ceil(end / blockSize)),
+    table: table.share(),
+    offset: offset.share(),
+    blockSize,
+  };
 }
 
 function nest(scales: Tensor): NestedScales {

@@ -8,10 +8,10 @@ export class Embedding extends Module<{ indices: Tensor }, Tensor> {
 
   constructor(count: number, size: number) {
     super();
-    this.weight = this.parameter("weight", [count, size]);
+    this.weight = this.parameter("weight", [count, size], { featureDim: 1 });
   }
 
-  /** int32 or int64 (…) → (…, size). */
+  /** int32 or int64 (…) → (…, size), or what of it the weight is narrowed to. */
   protected override forward({ indices }: { indices: Tensor }): Tensor {
     return embedding(this.weight.value, indices);
   }

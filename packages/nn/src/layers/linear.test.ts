@@ -3,6 +3,7 @@ import {
   add,
   type DType,
   geluTanh,
+  keep,
   linear,
   memory,
   scope,
@@ -40,6 +41,10 @@ class Halves implements QuantizedWeight {
 
   dequantize(): Tensor {
     return scope(() => add(this.#codes.to("float32"), 0.5).to(this.dtype));
+  }
+
+  rows(start: number, end: number): Halves {
+    return new Halves(keep(this.#codes.slice(0, start, end)), this.dtype);
   }
 
   [Symbol.dispose](): void {

@@ -16,14 +16,15 @@ export class Linear extends Module<{ input: Tensor }, Tensor> {
     settings: { readonly bias?: boolean; readonly activation?: Activation } = {},
   ) {
     super();
-    this.weight = this.parameter("weight", [outputs, inputs], { quantizable: true });
-    this.bias = (settings.bias ?? true) ? this.parameter("bias", [outputs]) : undefined;
+    this.weight = this.parameter("weight", [outputs, inputs], { quantizable: true, featureDim: 0 });
+    this.bias = (settings.bias ?? true) ? this.parameter("bias", [outputs], { featureDim: 0 }) : undefined;
     this.activation = settings.activation ?? "none";
   }
 
   /**
    * (…, inputs) → (…, outputs), in the weight's dtype, which the input must have. With a quantized
-   * weight the result has the input's dtype, whichever that is.
+   * weight the result has the input's dtype, whichever that is. Where the parameters are narrowed
+   * along outputs, the result has those alone.
    */
   protected override forward({ input }: { input: Tensor }): Tensor {
     if (this.weight.quantized) return this.#multiplyQuantized(input, this.weight.quantized);
