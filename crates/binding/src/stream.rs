@@ -4,7 +4,7 @@ use crate::error;
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
 use std::sync::OnceLock;
-use tensor_runtime::{CancelToken, InstructionSet, MemoryCounters, Stream};
+use tensor_runtime::{CancelToken, InstructionSet, MemoryCounters, Stream, TraceEvent};
 
 /// The CPU is one per process, and so is the stream that computes on it.
 pub fn cpu() -> &'static Stream {
@@ -141,6 +141,25 @@ pub struct NativeTraceEvent {
     pub start: f64,
     /// Microseconds it took.
     pub duration: f64,
+    /// The group of a collective.
+    pub group: Option<String>,
+    /// What a collective sent to other members.
+    pub bytes_sent: Option<f64>,
+    /// What a collective got from other members.
+    pub bytes_received: Option<f64>,
+}
+
+impl From<TraceEvent> for NativeTraceEvent {
+    fn from(event: TraceEvent) -> Self {
+        let TraceEvent { operation, start, duration, traffic } = event;
+        let (bytes_sent, bytes_received) = traffic
+            .as_ref()
+            .map(|traffic| (traffic.bytes_sent as f64, traffic.bytes_received as f64))
+            .unzip();
+        let group = traffic.map(|traffic| traffic.group);
+        let operation = operation.to_owned();
+        NativeTraceEvent { operation, start, duration, group, bytes_sent, bytes_received }
+    }
 }
 
 /// Starts to record operations.
@@ -152,13 +171,17 @@ pub fn start_trace() {
 /// Ends the recording and returns what ran.
 #[napi(catch_unwind)]
 pub fn take_trace() -> Vec<NativeTraceEvent> {
-    cpu()
-        .take_trace()
-        .into_iter()
-        .map(|event| NativeTraceEvent {
-            operation: event.operation.to_owned(),
-            start: event.start,
-            duration: event.duration,
-        })
-        .collect()
+    cpu().take_trace().into_iter().map(NativeTraceEvent::from).collect()
+}
+
+/// Returns what ran since the last call; the recording goes on.
+#[napi(catch_unwind)]
+pub fn drain_trace() -> Vec<NativeTraceEvent> {
+    cpu().drain_trace().into_iter().map(NativeTraceEvent::from).collect()
+}
+
+/// Microseconds from the stream's start until now.
+#[napi(catch_unwind)]
+pub fn trace_clock() -> f64 {
+    cpu().clock()
 }

@@ -4,7 +4,7 @@ use crate::error::RuntimeError;
 use crate::operations;
 use crate::stream::Stream;
 use crate::tensor::Tensor;
-use cpu_kernels::{DType, TensorMut, TensorRef};
+use cpu_kernels::{Cpu, DType, TensorMut, TensorRef};
 
 /// An output's memory, to be filled whole. It may be uninitialised.
 pub struct OutputBytes {
@@ -20,7 +20,7 @@ impl Stream {
     ///
     /// `run` gets the inputs' bytes in row-major order, the output's memory, and a question that it
     /// asks from time to time: whether it is called off. It is dropped without being called where an
-    /// input failed or the work was cancelled before.
+    /// input failed or the work was cancelled before. A trace hears of it by [`Stream::record`].
     ///
     /// # Errors
     /// `Shape` where the output has too many elements.
@@ -41,10 +41,11 @@ impl Stream {
             }
         };
         let inputs = inputs.iter().map(whole).collect::<Result<Vec<_>, _>>()?;
-        let [output] = self.submit(name, inputs, [output], move |cpu, inputs, outputs| {
+        let kernel = move |cpu: &Cpu<'_>, inputs: &[TensorRef<'_>], outputs: &[TensorMut<'_>]| {
             let sources: Vec<&[u8]> = inputs.iter().map(bytes).collect();
             run(&sources, output_bytes(&outputs[0]), &|| cpu.pool.is_cancelled())
-        })?;
+        };
+        let [output] = self.submit_traced(name, inputs, [output], kernel, false)?;
         Ok(output)
     }
 }
@@ -75,7 +76,7 @@ fn output_bytes(view: &TensorMut<'_>) -> OutputBytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ErrorCode, InstructionSet, Storage};
+    use crate::{ErrorCode, InstructionSet, Storage, Traffic};
 
     fn tensor(bytes: &[u8], shape: &[usize]) -> Tensor {
         Tensor::new(Storage::copied(bytes).unwrap(), DType::UInt8, shape).unwrap()
@@ -95,6 +96,27 @@ mod tests {
             Ok(())
         });
         assert_eq!(stream.read_blocking(result.unwrap()).unwrap(), [6, 3, 5, 2, 4, 1]);
+    }
+
+    #[test]
+    fn a_trace_hears_of_it_by_its_own_word() {
+        let stream = Stream::new(1, InstructionSet::detect());
+        let traffic = Traffic { group: "world".into(), bytes_sent: 4, bytes_received: 8 };
+        stream.start_trace();
+        let output = (DType::UInt8, vec![1]);
+        let run = |_: &[&[u8]], output: OutputBytes, _: &dyn Fn() -> bool| {
+            // SAFETY: the output has one byte.
+            unsafe { output.address.write(0) };
+            Ok(())
+        };
+        stream.submit_external("collective", &[], output, run).unwrap();
+        stream.synchronize();
+        assert!(stream.drain_trace().is_empty());
+        stream.record("collective", stream.clock(), traffic.clone());
+        let events = stream.take_trace();
+        assert_eq!(events.len(), 1);
+        assert_eq!(events[0].traffic.as_ref(), Some(&traffic));
+        assert!(stream.drain_trace().is_empty());
     }
 
     #[test]

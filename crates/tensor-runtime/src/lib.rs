@@ -26,5 +26,5 @@ pub use external::OutputBytes;
 pub use memory::MemoryCounters;
 pub use rehearsal::{Operand, Rehearsed, RehearsedOperation};
 pub use storage::{Backing, Storage};
-pub use stream::{Stream, TraceEvent};
+pub use stream::{Stream, TraceEvent, Traffic};
 pub use tensor::Tensor;

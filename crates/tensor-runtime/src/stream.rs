@@ -31,6 +31,8 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
+    /// Whether a job that was taken from the queue still runs.
+    busy: bool,
     token: Option<CancelToken>,
     closed: bool,
 }
@@ -56,6 +58,19 @@ pub struct TraceEvent {
     pub start: f64,
     /// Microseconds it took.
     pub duration: f64,
+    /// What went to other processes and came from them, for a collective.
+    pub traffic: Option<Traffic>,
+}
+
+/// What a collective moved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Traffic {
+    /// The group's name.
+    pub group: String,
+    /// Payload bytes to other members.
+    pub bytes_sent: u64,
+    /// Payload bytes from other members.
+    pub bytes_received: u64,
 }
 
 enum Job {
@@ -73,6 +88,7 @@ struct Operation {
     outputs: Vec<Pending>,
     kernel: Kernel,
     token: Option<CancelToken>,
+    traced: bool,
 }
 
 pub(crate) struct Pending {
@@ -167,6 +183,20 @@ impl Stream {
         + Send
         + 'static,
     ) -> Result<[Tensor; N], RuntimeError> {
+        self.submit_traced(name, inputs, outputs, kernel, true)
+    }
+
+    /// [`Stream::submit`]; an operation that isn't `traced` tells a trace of itself.
+    pub(crate) fn submit_traced<const N: usize>(
+        &self,
+        name: &'static str,
+        inputs: Vec<Tensor>,
+        outputs: [(DType, Vec<usize>); N],
+        kernel: impl FnOnce(&Cpu<'_>, &[TensorRef<'_>], &[TensorMut<'_>]) -> Result<(), RuntimeError>
+        + Send
+        + 'static,
+        traced: bool,
+    ) -> Result<[Tensor; N], RuntimeError> {
         for (_, shape) in &outputs {
             crate::tensor::element_count(name, shape)?;
         }
@@ -191,6 +221,7 @@ impl Stream {
             outputs: outputs.into(),
             kernel: Box::new(kernel),
             token,
+            traced,
         })));
         drop(queue);
         self.shared.wake.notify_one();
@@ -203,6 +234,18 @@ impl Stream {
             rehearsal.settle();
         }
         lock(&self.shared.queue).jobs.push_back(Job::Callback(Box::new(callback)));
+        self.shared.wake.notify_one();
+    }
+
+    /// Calls `callback` once everything submitted so far has run: now, on this thread, where that is
+    /// so already, else on the stream's. It must be short and leave the stream alone.
+    pub fn once_reached(&self, callback: impl FnOnce() + Send + 'static) {
+        let mut queue = lock(&self.shared.queue);
+        if queue.jobs.is_empty() && !queue.busy {
+            return callback();
+        }
+        queue.jobs.push_back(Job::Callback(Box::new(callback)));
+        drop(queue);
         self.shared.wake.notify_one();
     }
 
@@ -235,9 +278,27 @@ impl Stream {
         *lock(&self.shared.trace) = Some(Vec::new());
     }
 
-    /// Ends the recording and returns it; empty where none was started.
+    /// Ends the recording and returns what is left of it; empty where none was started.
     pub fn take_trace(&self) -> Vec<TraceEvent> {
         lock(&self.shared.trace).take().unwrap_or_default()
+    }
+
+    /// What was recorded since the last call; the recording goes on.
+    pub fn drain_trace(&self) -> Vec<TraceEvent> {
+        lock(&self.shared.trace).as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Microseconds from the stream's start until now, as traces count them.
+    pub fn clock(&self) -> f64 {
+        self.shared.started.elapsed().as_secs_f64() * 1e6
+    }
+
+    /// Records what an operation of another crate did from `start`, of [`Stream::clock`], until now.
+    pub fn record(&self, operation: &'static str, start: f64, traffic: Traffic) {
+        if let Some(events) = lock(&self.shared.trace).as_mut() {
+            let duration = self.clock() - start;
+            events.push(TraceEvent { operation, start, duration, traffic: Some(traffic) });
+        }
     }
 }
 
@@ -252,8 +313,10 @@ fn execute(shared: &Shared) {
     loop {
         let job = {
             let mut queue = lock(&shared.queue);
+            queue.busy = false;
             loop {
                 if let Some(job) = queue.jobs.pop_front() {
+                    queue.busy = true;
                     break job;
                 }
                 if queue.closed {
@@ -281,7 +344,7 @@ fn run(shared: &Shared, operation: Operation) {
         running.pool = Some(pool.clone());
     }
     let started = shared.started.elapsed();
-    let Operation { name, inputs, outputs, kernel, token } = operation;
+    let Operation { name, inputs, outputs, kernel, token, traced } = operation;
     let outcome = compute(name, &inputs, &outputs, kernel, &token, &pool, instruction_set);
     {
         let mut running = lock(&shared.running);
@@ -298,11 +361,12 @@ fn run(shared: &Shared, operation: Operation) {
         }
         Err(error) => outputs.iter().for_each(|output| output.storage.fail(error.clone())),
     }
-    if let Some(events) = lock(&shared.trace).as_mut() {
+    if traced && let Some(events) = lock(&shared.trace).as_mut() {
         events.push(TraceEvent {
             operation: name,
             start: started.as_secs_f64() * 1e6,
             duration: (shared.started.elapsed() - started).as_secs_f64() * 1e6,
+            traffic: None,
         });
     }
 }

@@ -122,3 +122,25 @@ fn work_submitted_before_the_stream_is_dropped_is_done() {
     drop(stream);
     assert_eq!(receiver.recv().unwrap().unwrap(), [7, 7, 7]);
 }
+
+#[test]
+fn what_is_called_once_reached_keeps_its_place_and_doesnt_wait_for_an_idle_stream() {
+    let stream = Stream::new(1, InstructionSet::Portable);
+    stream.synchronize();
+    let here = std::thread::current().id();
+    let (sender, receiver) = sync_channel(2);
+    let tell = |sender: &std::sync::mpsc::SyncSender<_>| {
+        let sender = sender.clone();
+        move || sender.send(std::thread::current().id()).unwrap()
+    };
+    let release = hold(&stream);
+    stream.once_reached(tell(&sender));
+    assert!(receiver.try_recv().is_err());
+    release();
+    assert_ne!(receiver.recv().unwrap(), here);
+    // The stream is idle from when it has looked for more; that it comes to it is all there is to
+    // wait for.
+    while receiver.try_recv().ok() != Some(here) {
+        stream.once_reached(tell(&sender));
+    }
+}

@@ -35,6 +35,10 @@ describe("a process group", () => {
     await run("pipeline", 3);
   });
 
+  test("tells a trace of collectives and their bytes", async () => {
+    await run("trace", 3);
+  });
+
   test("fails every rank's result where calls differ, and what is computed from it", async () => {
     const lines: string[] = [];
     const launch = launchRanks({

@@ -25,7 +25,10 @@ export interface Ranks {
   readonly localRank: number;
   /** The group of all ranks. */
   readonly world: ProcessGroup;
-  /** Publishes where this rank is, such as "step 3, block 7", for messages about it. */
+  /**
+   * Publishes where this rank is, such as "step 3, block 7", for messages about it, once everything
+   * submitted before has run.
+   */
   readonly note: (position: string) => void;
   /** Reports that this rank has done its whole work. A process that ends without it has failed. */
   readonly finish: () => void;

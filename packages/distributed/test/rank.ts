@@ -5,7 +5,7 @@
  */
 
 import { expect } from "bun:test";
-import { add, memory, scope, synchronize, Tensor, TensorError } from "@wan-ts/tensor";
+import { add, memory, scope, synchronize, Tensor, TensorError, traceOperations } from "@wan-ts/tensor";
 import { joinRanks, type Ranks } from "../src/index.ts";
 
 const numbers = (length: number, start: number): number[] =>
@@ -105,6 +105,17 @@ async function pipeline({ world, size }: Ranks): Promise<void> {
   expect(new Set(await values(result))).toEqual(new Set([1]));
 }
 
+/** What a trace tells of collectives. */
+async function trace({ world, rank, size }: Ranks): Promise<void> {
+  using own = Tensor.from(numbers(6, rank), [6]);
+  const { result, events } = await traceOperations(() => world.allGather(own));
+  using _gathered = result;
+  const bytes = 24 * (size - 1);
+  expect(events.map(({ operation, traffic }) => ({ operation, traffic }))).toEqual([
+    { operation: "all-gather", traffic: { group: "world", bytesSent: bytes, bytesReceived: bytes } },
+  ]);
+}
+
 /** Rank 1 calls another collective; all fail, and so does what is computed from the result. */
 async function mismatch({ world, rank, failure }: Ranks): Promise<void> {
   using own = Tensor.full([2, 6], 1);
@@ -158,6 +169,7 @@ async function dieIn(how: "exit0" | "exit3" | "throw", { world, rank, note, fail
 const scenarios: Readonly<Record<string, (ranks: Ranks) => Promise<void>>> = {
   collectives,
   pipeline,
+  trace,
   mismatch,
   brokenInput,
   wait,

@@ -14,8 +14,7 @@ export {
   setThreads,
   synchronize,
   synchronizeBlocking,
-  type TraceEvent,
   threads,
-  traceOperations,
 } from "./stream.ts";
 export { Tensor, type TensorData } from "./tensor.ts";
+export { OperationTrace, type TraceEvent, type Traffic, traceOperations } from "./trace.ts";

@@ -5,6 +5,7 @@ import {
   Cancellation,
   instructionSet,
   memory,
+  OperationTrace,
   resetPeakMemory,
   scope,
   setInstructionSet,
@@ -87,5 +88,21 @@ describe("the stream", () => {
     using _result = result;
     expect(events.map((event) => event.operation)).toEqual(["fill", "add"]);
     expect(events.every((event) => event.duration >= 0)).toBe(true);
+  });
+
+  test("gives a trace away piece by piece", async () => {
+    using trace = new OperationTrace();
+    const before = trace.clock;
+    using zeros = Tensor.zeros([4]);
+    await synchronize();
+    const [fill, ...others] = trace.take();
+    expect(others).toEqual([]);
+    expect(fill).toMatchObject({ operation: "fill" });
+    expect(fill?.start).toBeGreaterThanOrEqual(before);
+    expect(trace.clock).toBeGreaterThanOrEqual(fill?.start ?? Number.POSITIVE_INFINITY);
+    using sum = add(zeros, 1);
+    await sum.data();
+    expect(trace.take().map(({ operation }) => operation)).toEqual(["add"]);
+    expect(trace.take()).toEqual([]);
   });
 });

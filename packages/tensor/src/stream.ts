@@ -44,26 +44,3 @@ export function synchronize(): Promise<void> {
 export function synchronizeBlocking(): void {
   native.synchronizeBlocking();
 }
-
-/** An operation that ran: microseconds from the stream's start, and how many it took. */
-export interface TraceEvent {
-  readonly operation: string;
-  readonly start: number;
-  readonly duration: number;
-}
-
-/** Runs `body` and returns its result with the operations that ran meanwhile, in order. */
-export async function traceOperations<T>(
-  body: () => T | Promise<T>,
-): Promise<{ result: T; events: TraceEvent[] }> {
-  native.startTrace();
-  let result: T;
-  try {
-    result = await body();
-    await synchronize();
-  } catch (error) {
-    native.takeTrace();
-    throw error;
-  }
-  return { result, events: native.takeTrace() };
-}

@@ -8,8 +8,10 @@ use napi::bindgen_prelude::*;
 use napi_derive::napi;
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
-use tensor_runtime::{DType, OutputBytes, RuntimeError, Tensor};
-use transport::{Buffer, BufferMut, Call, Memory, Operation, Peer, ProcessGroup, TransportError};
+use tensor_runtime::{DType, OutputBytes, RuntimeError, Tensor, Traffic};
+use transport::{
+    Buffer, BufferMut, Call, Memory, Operation, OperationKind, Peer, ProcessGroup, TransportError,
+};
 
 /// Completed collectives of one kind.
 #[napi(object, object_from_js = false)]
@@ -103,11 +105,20 @@ impl NativeProcessGroup {
                 bytes: received * dtype.size(),
             };
             let source = inputs.first().map_or(Buffer::EMPTY, |bytes| Buffer::of(bytes));
+            let kind = operation.kind();
             let call = Call { operation, dtype, shape: extents, source, target };
+            let (began, before) = (cpu().clock(), moved(group.as_ref(), kind));
             // SAFETY: the stream keeps inputs and output for as long as this runs, and nobody
             // writes the ones or touches the other meanwhile.
             let outcome =
                 unsafe { group.start(call) }.and_then(|pending| pending.complete(interrupted));
+            let after = moved(group.as_ref(), kind);
+            let traffic = Traffic {
+                group: group.label().to_owned(),
+                bytes_sent: after.0 - before.0,
+                bytes_received: after.1 - before.1,
+            };
+            cpu().record(name, began, traffic);
             if received == 0 {
                 // A token that tells only whether the collective came to pass.
                 // SAFETY: the output has these bytes.
@@ -125,6 +136,12 @@ impl NativeProcessGroup {
             .map(NativeTensor::from)
             .map_err(error::from_runtime)
     }
+}
+
+/// Bytes that a group's collectives of one kind have sent and received so far.
+fn moved(group: &dyn ProcessGroup, kind: OperationKind) -> (u64, u64) {
+    let entry = group.ledger().get(kind);
+    (entry.bytes_sent, entry.bytes_received)
 }
 
 #[napi]

@@ -3,6 +3,7 @@
 use super::group::NativeProcessGroup;
 use super::{facts, from_transport, lock};
 use crate::error;
+use crate::stream::cpu;
 use crate::tensor::to_size;
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
@@ -151,7 +152,7 @@ fn to_settings(settings: NativeRankSettings) -> Result<LocalSettings> {
 /// This process as a rank.
 #[napi]
 pub struct NativeRanks {
-    transport: LocalTransport,
+    transport: Arc<LocalTransport>,
     failure: Arc<Mutex<Option<TransportError>>>,
 }
 
@@ -169,7 +170,7 @@ impl NativeRanks {
         let world_size = to_size("joinRanks", "worldSize", world_size)?;
         let transport = LocalTransport::join(descriptor, rank, world_size, to_settings(settings)?)
             .map_err(from_transport)?;
-        Ok(NativeRanks { transport, failure: Arc::default() })
+        Ok(NativeRanks { transport: Arc::new(transport), failure: Arc::default() })
     }
 
     /// The group of all ranks.
@@ -178,10 +179,11 @@ impl NativeRanks {
         NativeProcessGroup::new(self.transport.world(), self.failure.clone())
     }
 
-    /// Publishes where this rank is, such as "step 3, block 7".
+    /// Publishes where this rank is, such as "step 3, block 7", once the stream has come to it.
     #[napi(catch_unwind)]
     pub fn note(&self, position: String) {
-        self.transport.note(&position);
+        let transport = self.transport.clone();
+        cpu().once_reached(move || transport.note(&position));
     }
 
     /// Reports that this rank has done its whole work.
