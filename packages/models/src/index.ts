@@ -32,6 +32,7 @@ export {
 export { Umt5Encoder, type Umt5Input } from "./umt5/umt5-encoder.ts";
 export { parseVaeConfig, type VaeConfig, vaeConfigSchema } from "./vae/config.ts";
 export { denormalizeLatents, type LatentStatistics, normalizeLatents } from "./vae/latent-statistics.ts";
-export { loadVae, vaeAttentionRequests } from "./vae/load-vae.ts";
+export { type LoadVaeOptions, loadVae, vaeAttentionRequests } from "./vae/load-vae.ts";
+export { type RowSplitter, vaeRowPlan } from "./vae/row-plan.ts";
 export type { VaeTiling } from "./vae/tiling.ts";
 export { type LatentDistribution, WanVae } from "./vae/wan-vae.ts";

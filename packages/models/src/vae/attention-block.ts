@@ -3,20 +3,21 @@ import { Module, type Parameter } from "@wan-ts/nn";
 import { add, linear, type Tensor } from "@wan-ts/tensor";
 import type { ChunkInput } from "./causal-conv3d.ts";
 import { ChannelNorm } from "./channel-norm.ts";
+import { PixelAttention } from "./pixel-attention.ts";
 
 /** Attention among the pixels of each frame, by one head of all channels; diffusers' `WanAttentionBlock`. */
 export class AttentionBlock extends Module<ChunkInput, Tensor> {
   readonly norm: ChannelNorm;
   readonly toQkv: PixelwiseLinear;
   readonly proj: PixelwiseLinear;
-  readonly #attention: AttentionDispatcher;
+  readonly attention: PixelAttention;
 
   constructor(channels: number, attention: AttentionDispatcher) {
     super();
     this.norm = this.child("norm", new ChannelNorm(channels, { trailingDims: 2 }));
     this.toQkv = this.child("to_qkv", new PixelwiseLinear(channels, 3 * channels));
     this.proj = this.child("proj", new PixelwiseLinear(channels, channels));
-    this.#attention = attention;
+    this.attention = this.child("attention", new PixelAttention(attention));
   }
 
   /** (B, T, H, W, C) → (B, T, H, W, C). */
@@ -26,7 +27,7 @@ export class AttentionBlock extends Module<ChunkInput, Tensor> {
     const [query, key, value] = projected
       .reshape([batch * frames, height * width, 1, 3 * channels])
       .chunk(3, -1) as [Tensor, Tensor, Tensor]; // (B·T, H·W, 1, C)
-    const { output } = this.#attention.attend({ query, key, value });
+    const { output } = this.attention.call({ query, key, value });
     return add(this.proj.call({ input: output.reshape(input.shape) }), input);
   }
 }

@@ -1,4 +1,4 @@
-import { Module, type Parameter } from "@wan-ts/nn";
+import { Module, type Parameter, type RowConvolutionInput } from "@wan-ts/nn";
 import { conv3d, type Tensor } from "@wan-ts/tensor";
 
 /** Stride and padding of a {@link SpatialConv}, the same in height and width. */
@@ -10,7 +10,7 @@ export interface SpatialConvSettings {
 }
 
 /** A convolution of each frame by itself; parameters as torch's `nn.Conv2d`. */
-export class SpatialConv extends Module<{ readonly input: Tensor }, Tensor> {
+export class SpatialConv extends Module<RowConvolutionInput, Tensor> {
   readonly weight: Parameter;
   readonly bias: Parameter;
   readonly settings: SpatialConvSettings;
@@ -23,12 +23,12 @@ export class SpatialConv extends Module<{ readonly input: Tensor }, Tensor> {
   }
 
   /** (B, T, H, W, inputs) → (B, T, H′, W′, outputs). */
-  protected override forward({ input }: { readonly input: Tensor }): Tensor {
+  protected override forward({ input, heightPadding }: RowConvolutionInput): Tensor {
     const { stride, padding } = this.settings;
     return conv3d(input, this.weight.value.unsqueeze(2), {
       bias: this.bias.value,
       stride: [1, stride, stride],
-      padding: [[0, 0], padding, padding],
+      padding: [[0, 0], heightPadding ?? padding, padding],
     });
   }
 }

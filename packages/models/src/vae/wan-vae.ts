@@ -17,6 +17,7 @@ import { VaeDecoder } from "./decoder.ts";
 import { VaeEncoder } from "./encoder.ts";
 import { FeatureCache } from "./feature-cache.ts";
 import { patchify, unpatchify } from "./patches.ts";
+import { type RowSplitter, vaeRowPlan } from "./row-plan.ts";
 import { crop, joinTiles, type Region, tileLayout, tileRegions } from "./tiles.ts";
 import { changedTiling, defaultTiling, type VaeTiling } from "./tiling.ts";
 
@@ -46,15 +47,21 @@ export class WanVae extends ModuleNode {
   readonly postQuantConv: CausalConv3d;
   readonly decoder: VaeDecoder;
   readonly #attention: AttentionDispatcher;
+  readonly #splitRows: RowSplitter | undefined;
+  #joinRows: (() => void) | undefined;
   #tiling: VaeTiling = defaultTiling;
   #tilingEnabled = false;
   #slicingEnabled = false;
 
-  /** @param attention where the middle blocks' attention goes, made for `vaeAttentionRequests`. */
-  constructor(config: VaeConfig, attention: AttentionDispatcher) {
+  /**
+   * @param attention where the middle blocks' attention goes, made for `vaeAttentionRequests`.
+   * @param splitRows what {@link enableParallelism} splits the model with.
+   */
+  constructor(config: VaeConfig, attention: AttentionDispatcher, splitRows?: RowSplitter) {
     super();
     this.config = config;
     this.#attention = attention;
+    this.#splitRows = splitRows;
     this.encoder = this.child("encoder", new VaeEncoder(config, attention));
     this.quantConv = this.child("quant_conv", new CausalConv3d(2 * config.zDim, 2 * config.zDim, [1, 1, 1]));
     this.postQuantConv = this.child("post_quant_conv", new CausalConv3d(config.zDim, config.zDim, [1, 1, 1]));
@@ -73,6 +80,33 @@ export class WanVae extends ModuleNode {
    */
   setAttentionBackend(backend: string | AttentionBackend): void {
     this.#attention.use(backend);
+  }
+
+  /** Whether the rows of frames are shared out. */
+  get parallel(): boolean {
+    return this.#joinRows !== undefined;
+  }
+
+  /**
+   * Has the rows of frames shared out from the next video on, before or after a first one; frames and
+   * latents stay the same. Frames in tiles have the rows of each tile shared out. Another call changes
+   * nothing.
+   *
+   * @throws {TensorError} `argument` where the model was made without anything to split it with;
+   * what that throws. The model then stays whole.
+   */
+  enableParallelism(): void {
+    if (!this.#splitRows) {
+      const expected = "called on a VAE of a pipeline, which knows the ranks";
+      throw TensorError.argument("enableParallelism", "vae", expected, "one without anything to split rows");
+    }
+    this.#joinRows ??= this.#splitRows(this, vaeRowPlan(this));
+  }
+
+  /** Takes frames whole again, from the next video on. */
+  disableParallelism(): void {
+    this.#joinRows?.();
+    this.#joinRows = undefined;
   }
 
   /** The tiles in which frames larger than one are taken; undefined while tiling is off. */
