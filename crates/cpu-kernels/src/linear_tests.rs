@@ -171,6 +171,42 @@ fn a_row_has_the_same_bytes_whatever_the_rows_beside_it() {
     rows_are_independent::<Half>(47, 300, 33);
 }
 
+/// Columns by rows of the weight and values of the bias: a panel of any kernel begins and ends
+/// elsewhere, and fewer columns are cut into other passes and tasks.
+fn columns_are_independent<N: Format>(rows: usize, channels: usize, columns: usize) {
+    on_each_set(2, |cpu| {
+        let case = Case::<N>::new(rows, channels, columns, 0, true);
+        let all = case.output(cpu, Activation::GeluTanh);
+        for (first, last) in [(0, 1), (1, 8), (7, 40), (columns / 2, columns), (0, columns - 1)] {
+            let part = Case::<N> {
+                columns: last - first,
+                input: case.input.clone(),
+                weight: case.weight[first * channels..last * channels].to_vec(),
+                bias: case.bias.as_ref().map(|bias| bias[first..last].to_vec()),
+                ..case
+            };
+            let same: Vec<_> =
+                all.chunks(columns).flat_map(|row| row[first..last].to_vec()).collect();
+            assert!(
+                bytes(&part.output(cpu, Activation::GeluTanh)) == bytes(&same),
+                "{} {}: columns {first}..{last} of {columns} differ alone",
+                cpu.instruction_set.name(),
+                N::DTYPE.name(),
+            );
+        }
+    });
+}
+
+#[test]
+fn a_column_has_the_same_bytes_whatever_the_columns_beside_it() {
+    columns_are_independent::<Single>(23, 700, 95);
+    columns_are_independent::<Brain>(23, 1101, 95);
+    columns_are_independent::<Half>(1, 300, 95);
+    // More columns than rows and the reverse: the other operand is the shared one.
+    columns_are_independent::<Brain>(3, 513, 700);
+    columns_are_independent::<Single>(300, 257, 41);
+}
+
 #[test]
 fn the_number_of_threads_does_not_show() {
     fn check<N: Format>() {

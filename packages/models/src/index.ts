@@ -1,5 +1,6 @@
 export { ClipVisionEncoder, type ClipVisionInput } from "./clip/clip-vision-encoder.ts";
 export { type ClipVisionConfig, clipVisionConfigSchema, parseClipVisionConfig } from "./clip/config.ts";
+export { clipVisionFeaturePlan } from "./clip/feature-plan.ts";
 export {
   clipVisionAttentionRequests,
   clipVisionLoadOptions,
@@ -23,6 +24,7 @@ export type { TransformerBlock, TransformerBlockInput } from "./transformer/tran
 export { TransformerContext } from "./transformer/transformer-context.ts";
 export { type ContextInput, type TransformerInput, WanTransformer } from "./transformer/wan-transformer.ts";
 export { parseUmt5Config, type Umt5Config, umt5ConfigSchema } from "./umt5/config.ts";
+export { umt5FeaturePlan } from "./umt5/feature-plan.ts";
 export {
   loadUmt5Encoder,
   umt5AttentionRequests,

@@ -14,7 +14,7 @@ class ClipSelfAttention extends Module<{ input: Tensor }, Tensor> {
   readonly key: Linear;
   readonly value: Linear;
   readonly output: Linear;
-  readonly heads: number;
+  readonly headDim: number;
   readonly #attention: AttentionDispatcher;
 
   constructor(config: ClipVisionConfig, attention: AttentionDispatcher) {
@@ -24,14 +24,15 @@ class ClipSelfAttention extends Module<{ input: Tensor }, Tensor> {
     this.key = this.child("k_proj", new Linear(dim, dim));
     this.value = this.child("v_proj", new Linear(dim, dim));
     this.output = this.child("out_proj", new Linear(dim, dim));
-    this.heads = config.numAttentionHeads;
+    this.headDim = dim / config.numAttentionHeads;
     this.#attention = attention;
   }
 
   /** (B, S, C) → (B, S, C). */
   protected override forward({ input }: { input: Tensor }): Tensor {
     const [batch, length] = input.shape as readonly [number, number, number];
-    const split = (projection: Linear) => projection.call({ input }).reshape([batch, length, this.heads, -1]); // (B, S, H, D)
+    const split = (projection: Linear) =>
+      projection.call({ input }).reshape([batch, length, -1, this.headDim]); // (B, S, H, D)
     const { output } = this.#attention.attend({
       query: split(this.query),
       key: split(this.key),

@@ -22,7 +22,7 @@ class Umt5SelfAttention extends Module<Umt5BlockInput, Tensor> {
   readonly o: Linear;
   /** Every layer has its own, which sets UMT5 apart from T5. */
   readonly relativeAttentionBias: Embedding;
-  readonly heads: number;
+  readonly headDim: number;
   readonly #attention: AttentionDispatcher;
 
   constructor(config: Umt5Config, attention: AttentionDispatcher) {
@@ -36,14 +36,15 @@ class Umt5SelfAttention extends Module<Umt5BlockInput, Tensor> {
       "relative_attention_bias",
       new Embedding(config.relativeAttentionNumBuckets, config.numHeads),
     );
-    this.heads = config.numHeads;
+    this.headDim = config.dKv;
     this.#attention = attention;
   }
 
   /** (B, S, C) → (B, S, C). */
   protected override forward({ hiddenStates: input, buckets, padding }: Umt5BlockInput): Tensor {
     const [batch, length] = input.shape as readonly [number, number, number];
-    const split = (projection: Linear) => projection.call({ input }).reshape([batch, length, this.heads, -1]); // (B, S, H, D)
+    const split = (projection: Linear) =>
+      projection.call({ input }).reshape([batch, length, -1, this.headDim]); // (B, S, H, D)
     const mask = scope(() => {
       const bias = this.relativeAttentionBias.call({ indices: buckets }).permute([2, 0, 1]); // (H, S, S)
       const widened = bias.to("float32").unsqueeze(0); // (1, H, S, S)
