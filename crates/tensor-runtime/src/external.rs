@@ -15,24 +15,24 @@ pub struct OutputBytes {
 }
 
 impl Stream {
-    /// Hands over an operation on bytes and returns its output, which is computed in order like any
+    /// Hands over an operation on bytes and returns its outputs, which are computed in order like any
     /// other's. Inputs that aren't contiguous are copied first.
     ///
-    /// `run` gets the inputs' bytes in row-major order, the output's memory, and a question that it
+    /// `run` gets the inputs' bytes in row-major order, the outputs' memory, and a question that it
     /// asks from time to time: whether it is called off. It is dropped without being called where an
     /// input failed or the work was cancelled before. A trace hears of it by [`Stream::record`].
     ///
     /// # Errors
-    /// `Shape` where the output has too many elements.
+    /// `Shape` where an output has too many elements.
     pub fn submit_external(
         &self,
         name: &'static str,
         inputs: &[Tensor],
-        output: (DType, Vec<usize>),
-        run: impl FnOnce(&[&[u8]], OutputBytes, &dyn Fn() -> bool) -> Result<(), RuntimeError>
+        outputs: Vec<(DType, Vec<usize>)>,
+        run: impl FnOnce(&[&[u8]], &[OutputBytes], &dyn Fn() -> bool) -> Result<(), RuntimeError>
         + Send
         + 'static,
-    ) -> Result<Tensor, RuntimeError> {
+    ) -> Result<Vec<Tensor>, RuntimeError> {
         let whole = |tensor: &Tensor| {
             if tensor.is_contiguous() {
                 Ok(tensor.clone())
@@ -43,10 +43,10 @@ impl Stream {
         let inputs = inputs.iter().map(whole).collect::<Result<Vec<_>, _>>()?;
         let kernel = move |cpu: &Cpu<'_>, inputs: &[TensorRef<'_>], outputs: &[TensorMut<'_>]| {
             let sources: Vec<&[u8]> = inputs.iter().map(bytes).collect();
-            run(&sources, output_bytes(&outputs[0]), &|| cpu.pool.is_cancelled())
+            let targets: Vec<OutputBytes> = outputs.iter().map(output_bytes).collect();
+            run(&sources, &targets, &|| cpu.pool.is_cancelled())
         };
-        let [output] = self.submit_traced(name, inputs, [output], kernel, false)?;
-        Ok(output)
+        self.submit_all(name, inputs, outputs, Box::new(kernel), false)
     }
 }
 
@@ -86,16 +86,21 @@ mod tests {
     fn gets_bytes_in_row_major_order_and_fills_its_output() {
         let stream = Stream::new(1, InstructionSet::detect());
         let turned = tensor(&[1, 2, 3, 4, 5, 6], &[2, 3]).permuted(&[1, 0]).unwrap();
-        let output = (DType::UInt8, vec![6]);
-        let result = stream.submit_external("reverse", &[turned], output, |inputs, output, _| {
-            assert_eq!(output.bytes, 6);
-            for (index, byte) in inputs[0].iter().rev().enumerate() {
-                // SAFETY: within the output's six bytes.
-                unsafe { output.address.add(index).write(*byte) };
-            }
-            Ok(())
-        });
-        assert_eq!(stream.read_blocking(result.unwrap()).unwrap(), [6, 3, 5, 2, 4, 1]);
+        let outputs = vec![(DType::UInt8, vec![6]), (DType::UInt8, vec![1])];
+        let results =
+            stream.submit_external("reverse", &[turned], outputs, |inputs, outputs, _| {
+                assert_eq!((outputs[0].bytes, outputs[1].bytes), (6, 1));
+                for (index, byte) in inputs[0].iter().rev().enumerate() {
+                    // SAFETY: within the output's six bytes.
+                    unsafe { outputs[0].address.add(index).write(*byte) };
+                }
+                // SAFETY: within the other's byte.
+                unsafe { outputs[1].address.write(9) };
+                Ok(())
+            });
+        let [reversed, other]: [Tensor; 2] = results.unwrap().try_into().ok().unwrap();
+        assert_eq!(stream.read_blocking(reversed).unwrap(), [6, 3, 5, 2, 4, 1]);
+        assert_eq!(stream.read_blocking(other).unwrap(), [9]);
     }
 
     #[test]
@@ -103,13 +108,13 @@ mod tests {
         let stream = Stream::new(1, InstructionSet::detect());
         let traffic = Traffic { group: "world".into(), bytes_sent: 4, bytes_received: 8 };
         stream.start_trace();
-        let output = (DType::UInt8, vec![1]);
-        let run = |_: &[&[u8]], output: OutputBytes, _: &dyn Fn() -> bool| {
+        let outputs = vec![(DType::UInt8, vec![1])];
+        let run = |_: &[&[u8]], outputs: &[OutputBytes], _: &dyn Fn() -> bool| {
             // SAFETY: the output has one byte.
-            unsafe { output.address.write(0) };
+            unsafe { outputs[0].address.write(0) };
             Ok(())
         };
-        stream.submit_external("collective", &[], output, run).unwrap();
+        stream.submit_external("collective", &[], outputs, run).unwrap();
         stream.synchronize();
         assert!(stream.drain_trace().is_empty());
         stream.record("collective", stream.clock(), traffic.clone());
@@ -122,11 +127,12 @@ mod tests {
     #[test]
     fn fails_its_output() {
         let stream = Stream::new(1, InstructionSet::detect());
-        let output = (DType::UInt8, vec![1]);
-        let result = stream.submit_external("collective", &[], output, |_, _, _| {
+        let outputs = vec![(DType::UInt8, vec![1])];
+        let result = stream.submit_external("collective", &[], outputs, |_, _, _| {
             Err(RuntimeError::new(ErrorCode::Collective, "collective", "", "", "rank 1 died"))
         });
-        let error = stream.read_blocking(result.unwrap()).unwrap_err();
+        let result = result.unwrap().remove(0);
+        let error = stream.read_blocking(result).unwrap_err();
         assert_eq!((error.code, error.to_string()), (ErrorCode::Collective, "rank 1 died".into()));
     }
 }

@@ -78,7 +78,7 @@ enum Job {
     Callback(Box<dyn FnOnce() + Send>),
 }
 
-type Kernel = Box<
+pub(crate) type Kernel = Box<
     dyn FnOnce(&Cpu<'_>, &[TensorRef<'_>], &[TensorMut<'_>]) -> Result<(), RuntimeError> + Send,
 >;
 
@@ -183,46 +183,42 @@ impl Stream {
         + Send
         + 'static,
     ) -> Result<[Tensor; N], RuntimeError> {
-        self.submit_traced(name, inputs, outputs, kernel, true)
+        let tensors = self.submit_all(name, inputs, outputs.into(), Box::new(kernel), true)?;
+        Ok(tensors.try_into().unwrap_or_else(|_| unreachable!("one tensor for each output")))
     }
 
-    /// [`Stream::submit`]; an operation that isn't `traced` tells a trace of itself.
-    pub(crate) fn submit_traced<const N: usize>(
+    /// [`Stream::submit`] of as many outputs as there are; an operation that isn't `traced` tells a
+    /// trace of itself.
+    pub(crate) fn submit_all(
         &self,
         name: &'static str,
         inputs: Vec<Tensor>,
-        outputs: [(DType, Vec<usize>); N],
-        kernel: impl FnOnce(&Cpu<'_>, &[TensorRef<'_>], &[TensorMut<'_>]) -> Result<(), RuntimeError>
-        + Send
-        + 'static,
+        outputs: Vec<(DType, Vec<usize>)>,
+        kernel: Kernel,
         traced: bool,
-    ) -> Result<[Tensor; N], RuntimeError> {
+    ) -> Result<Vec<Tensor>, RuntimeError> {
         for (_, shape) in &outputs {
             crate::tensor::element_count(name, shape)?;
         }
-        let outputs = outputs.map(|(dtype, shape)| {
+        let pending = |(dtype, shape): (DType, Vec<usize>)| {
             let bytes = shape.iter().product::<usize>() * dtype.size();
             Pending { storage: Arc::new(Storage::pending(bytes)), dtype, shape }
-        });
-        let tensors = std::array::from_fn(|index| Tensor {
-            storage: outputs[index].storage.clone(),
-            dtype: outputs[index].dtype,
-            layout: Layout::contiguous(&outputs[index].shape),
-        });
+        };
+        let outputs: Vec<Pending> = outputs.into_iter().map(pending).collect();
+        let tensor = |output: &Pending| Tensor {
+            storage: output.storage.clone(),
+            dtype: output.dtype,
+            layout: Layout::contiguous(&output.shape),
+        };
+        let tensors = outputs.iter().map(tensor).collect();
         if let Some(rehearsal) = self.rehearsal().as_mut() {
-            rehearsal.submit(name, inputs, outputs.into());
+            rehearsal.submit(name, inputs, outputs);
             return Ok(tensors);
         }
         let mut queue = lock(&self.shared.queue);
         let token = queue.token.clone();
-        queue.jobs.push_back(Job::Operation(Box::new(Operation {
-            name,
-            inputs,
-            outputs: outputs.into(),
-            kernel: Box::new(kernel),
-            token,
-            traced,
-        })));
+        let operation = Operation { name, inputs, outputs, kernel, token, traced };
+        queue.jobs.push_back(Job::Operation(Box::new(operation)));
         drop(queue);
         self.shared.wake.notify_one();
         Ok(tensors)

@@ -68,8 +68,8 @@ fn measure(rank: usize, bytes: usize, repeats: usize) {
                 },
                 dtype: DType::UInt8,
                 shape: vec![bytes],
-                source: Buffer { address: source, ..Buffer::of(&own) },
-                target: BufferMut::of(&mut target),
+                sources: vec![Buffer { address: source, ..Buffer::of(&own) }],
+                targets: vec![BufferMut::of(&mut target)],
             };
             // SAFETY: source and target are left alone until it is complete.
             let pending = unsafe { group.start(call) }.expect("a collective");

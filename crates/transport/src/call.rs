@@ -1,6 +1,7 @@
 //! A collective's arguments.
 
 use crate::descriptor::OperationKind;
+use crate::reshard::Reshard;
 use cpu_kernels::DType;
 
 /// Where a buffer's memory is.
@@ -121,6 +122,9 @@ pub enum Operation {
         /// Who fills the target, if anyone.
         from: Option<Peer>,
     },
+    /// An all-to-all of several tensors, each shared out along one dimension before and along
+    /// another afterwards. Source and target `i` are tensor `i`, contiguous.
+    Reshard(Reshard),
 }
 
 impl Operation {
@@ -130,7 +134,7 @@ impl Operation {
             Operation::Barrier => OperationKind::Barrier,
             Operation::Broadcast { .. } => OperationKind::Broadcast,
             Operation::AllGather { .. } => OperationKind::AllGather,
-            Operation::AllToAll { .. } => OperationKind::AllToAll,
+            Operation::AllToAll { .. } | Operation::Reshard(_) => OperationKind::AllToAll,
             Operation::AllReduce { .. } => OperationKind::AllReduce,
             Operation::ReduceScatter { .. } => OperationKind::ReduceScatter,
             Operation::Exchange { .. } => OperationKind::Exchange,
@@ -165,7 +169,51 @@ impl Operation {
                 (total, *counts.get(index)?)
             }
             Operation::Exchange { to, from } => (of(to)?, of(from)?),
+            Operation::Reshard(reshard) => reshard.elements(index, size)?,
         })
+    }
+
+    /// How many sources and targets it takes.
+    pub fn tensors(&self) -> usize {
+        if let Operation::Reshard(reshard) = self { reshard.tensors } else { 1 }
+    }
+
+    /// Elements that member `index` of `size` sends to other members and receives from others,
+    /// which is what a ledger counts: what a member sends to itself doesn't, and a sum counts as a
+    /// reduce-scatter and an all-gather of equal parts. `elements` must have been `Some`.
+    pub fn payload(&self, index: usize, size: usize) -> (usize, usize) {
+        let others = |of: &dyn Fn(usize) -> usize| {
+            (0..size).filter(|member| *member != index).map(of).sum::<usize>()
+        };
+        match self {
+            Operation::Barrier => (0, 0),
+            Operation::Broadcast { root, count } if *root == index => (count * (size - 1), 0),
+            Operation::Broadcast { count, .. } => (0, *count),
+            Operation::AllGather { counts } => {
+                (counts[index] * (size - 1), others(&|member| counts[member]))
+            }
+            Operation::AllToAll { send, receive } => {
+                (others(&|member| send[member]), others(&|member| receive[member]))
+            }
+            Operation::AllReduce { count } => {
+                let per = count.div_ceil(size);
+                let own = (per * (index + 1)).min(*count) - (per * index).min(*count);
+                let moved = count - own + own * (size - 1);
+                (moved, moved)
+            }
+            Operation::ReduceScatter { counts } => {
+                (others(&|member| counts[member]), counts[index] * (size - 1))
+            }
+            Operation::Exchange { to, from } => {
+                let count = |peer: &Option<Peer>| peer.map_or(0, |peer| peer.count);
+                (count(to), count(from))
+            }
+            Operation::Reshard(reshard) => {
+                let moved =
+                    |sender, receiver| reshard.tensors * reshard.part(sender, receiver).count();
+                (others(&|receiver| moved(index, receiver)), others(&|sender| moved(sender, index)))
+            }
+        }
     }
 }
 
@@ -179,8 +227,20 @@ pub struct Call {
     /// What members compare beside the sizes: the tensor's extents, without those that differ from
     /// member to member.
     pub shape: Vec<usize>,
-    /// What this member sends.
-    pub source: Buffer,
-    /// What it receives into; must not overlap the source.
-    pub target: BufferMut,
+    /// What this member sends: [`Operation::tensors`] buffers of equal length.
+    pub sources: Vec<Buffer>,
+    /// What it receives into, as many; must overlap neither a source nor each other.
+    pub targets: Vec<BufferMut>,
+}
+
+impl Call {
+    /// What this member sends, where the operation takes one buffer.
+    pub fn source(&self) -> Buffer {
+        self.sources[0]
+    }
+
+    /// What it receives into, where the operation takes one buffer.
+    pub fn target(&self) -> BufferMut {
+        self.targets[0]
+    }
 }

@@ -60,9 +60,42 @@ impl OperationKind {
 
 const MAX_DIMS: usize = 8;
 
+/// What members compare of some kinds of collectives alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Nothing.
+    None,
+    /// The member whose values go to all.
+    Root(usize),
+    /// Several tensors that are shared out along another dimension.
+    Reshard {
+        /// How many.
+        tensors: usize,
+        /// The dimension before.
+        gather: usize,
+        /// The dimension afterwards.
+        split: usize,
+    },
+}
+
+impl Detail {
+    /// 16 bits: for a root its place, for tensors their number (at most 8, never 0) in the upper 6
+    /// and the dimensions in 5 each.
+    fn pack(self) -> u64 {
+        match self {
+            Detail::None => 0,
+            Detail::Root(member) => member as u64,
+            Detail::Reshard { tensors, gather, split } => {
+                let dim = |dim: usize| dim.min(31) as u64;
+                (tensors.min(63) as u64) << 10 | dim(gather) << 5 | dim(split)
+            }
+        }
+    }
+}
+
 /// 64 bytes that say what a member is about to do.
 ///
-/// Words: sequence; kind, dtype, rank of the shape and root in 16 bits each; elements; a hash of
+/// Words: sequence; kind, dtype, rank of the shape and detail in 16 bits each; elements; a hash of
 /// shape and sizes; and the first eight extents in 32 bits each, for messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Descriptor {
@@ -73,13 +106,12 @@ impl Descriptor {
     /// A descriptor.
     ///
     /// `shape` and `sizes` are what must be equal on all members; `sizes` are the uneven parts,
-    /// where there are any. `elements` is their total, and `root` the member that matters most, or
-    /// 0.
+    /// where there are any. `elements` is their total.
     pub fn new(
         sequence: u64,
         kind: OperationKind,
         dtype: DType,
-        root: usize,
+        detail: Detail,
         shape: &[usize],
         sizes: &[usize],
         elements: usize,
@@ -88,7 +120,7 @@ impl Descriptor {
         let mut words = [0; 8];
         words[0] = sequence;
         words[1] =
-            kind as u64 | (dtype as u64) << 16 | (shape.len() as u64) << 32 | (root as u64) << 48;
+            kind as u64 | (dtype as u64) << 16 | (shape.len() as u64) << 32 | detail.pack() << 48;
         words[2] = elements as u64;
         words[3] = hash(shape, sizes);
         for (dim, &size) in shape.iter().take(MAX_DIMS).enumerate() {
@@ -138,14 +170,17 @@ impl fmt::Display for Descriptor {
         if matches!(kind, OperationKind::Broadcast) {
             write!(f, " from member {}", self.words[1] >> 48)?;
         }
-        write!(
-            f,
-            " of {} [{}], {} elements, sizes {:08x}",
-            self.dtype(),
-            dims.join(", "),
-            self.words[2],
-            self.words[3] as u32
-        )
+        let detail = self.words[1] >> 48;
+        let resharded = matches!(kind, OperationKind::AllToAll) && detail > 0;
+        let (dtype, dims) = (self.dtype(), dims.join(", "));
+        match detail >> 10 {
+            count if resharded && count > 1 => write!(f, " of {count} × {dtype} [{dims}]")?,
+            _ => write!(f, " of {dtype} [{dims}]")?,
+        }
+        if resharded {
+            write!(f, ", dimension {} gathered and {} split", detail >> 5 & 31, detail & 31)?;
+        }
+        write!(f, ", {} elements, sizes {:08x}", self.words[2], self.words[3] as u32)
     }
 }
 
@@ -154,7 +189,15 @@ mod tests {
     use super::*;
 
     fn descriptor(shape: &[usize], sizes: &[usize]) -> Descriptor {
-        Descriptor::new(7, OperationKind::AllGather, DType::BFloat16, 0, shape, sizes, 12)
+        Descriptor::new(
+            7,
+            OperationKind::AllGather,
+            DType::BFloat16,
+            Detail::None,
+            shape,
+            sizes,
+            12,
+        )
     }
 
     #[test]
@@ -164,8 +207,9 @@ mod tests {
         assert_ne!(base, descriptor(&[3, 4], &[1, 1]));
         assert_ne!(base, descriptor(&[2, 6], &[0, 2]));
         assert_ne!(descriptor(&[2, 3], &[4]), descriptor(&[2], &[3, 4]));
-        let other =
-            |sequence, kind, dtype| Descriptor::new(sequence, kind, dtype, 0, &[2, 6], &[1, 1], 12);
+        let other = |sequence, kind, dtype| {
+            Descriptor::new(sequence, kind, dtype, Detail::None, &[2, 6], &[1, 1], 12)
+        };
         assert_ne!(base, other(8, OperationKind::AllGather, DType::BFloat16));
         assert_ne!(base, other(7, OperationKind::AllToAll, DType::BFloat16));
         assert_ne!(base, other(7, OperationKind::AllGather, DType::Float16));
@@ -175,6 +219,12 @@ mod tests {
     fn reads_as_a_line() {
         let line = descriptor(&[2, 6], &[]).to_string();
         assert!(line.starts_with("all-gather #7 of bfloat16 [2, 6], 12 elements"), "{line}");
+        let detail = Detail::Reshard { tensors: 3, gather: 1, split: 2 };
+        let (kind, shape) = (OperationKind::AllToAll, [1, 13, 5, 8]);
+        let line = Descriptor::new(8, kind, DType::Float32, detail, &shape, &[7, 6, 3, 2], 1560);
+        let expected =
+            "all-to-all #8 of 3 × float32 [1, 13, 5, 8], dimension 1 gathered and 2 split, 1560";
+        assert!(line.to_string().starts_with(expected), "{line}");
         assert_eq!(Descriptor::default().to_string(), "nothing");
         assert_eq!(size_of::<Descriptor>(), 64);
     }

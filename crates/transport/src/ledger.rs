@@ -18,6 +18,7 @@ pub struct LedgerEntry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     entries: BTreeMap<OperationKind, LedgerEntry>,
+    staged: u64,
 }
 
 impl Ledger {
@@ -26,6 +27,16 @@ impl Ledger {
         entry.count += 1;
         entry.bytes_sent += sent as u64;
         entry.bytes_received += received as u64;
+    }
+
+    pub(crate) fn add_staged(&mut self, bytes: usize) {
+        self.staged += bytes as u64;
+    }
+
+    /// Bytes that were copied on this side before others could have them, because they didn't lie
+    /// where others read.
+    pub fn staged_bytes(&self) -> u64 {
+        self.staged
     }
 
     /// What is known of a kind; zeros where none ran.

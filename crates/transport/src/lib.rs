@@ -20,10 +20,11 @@ mod error;
 mod ledger;
 pub mod local;
 mod process_group;
+pub mod reshard;
 
 pub use call::{Buffer, BufferMut, Call, Memory, Operation, Peer};
 pub use cpu_kernels::DType;
-pub use descriptor::{Descriptor, OperationKind};
+pub use descriptor::{Descriptor, Detail, OperationKind};
 pub use error::{ErrorCode, TransportError};
 pub use ledger::{Ledger, LedgerEntry};
 pub use process_group::{Pending, ProcessGroup, SharedAllocation, Transport};

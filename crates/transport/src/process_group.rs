@@ -53,8 +53,8 @@ pub trait ProcessGroup: Send + Sync {
     /// failed before.
     ///
     /// # Safety
-    /// Until the returned value is completed or dropped, the source stays readable and unwritten,
-    /// the target is touched by nobody else, and they don't overlap.
+    /// Until the returned value is completed or dropped, sources stay readable and unwritten, targets
+    /// are touched by nobody else, and none overlaps a target.
     unsafe fn start(&self, call: Call) -> Result<Box<dyn Pending + '_>, TransportError>;
 
     /// New groups of this one's members: every member names the same disjoint lists of places in
@@ -77,7 +77,7 @@ pub trait ProcessGroup: Send + Sync {
 
 /// A collective under way. Dropping it without completing it fails the group.
 pub trait Pending: Send {
-    /// Waits until the target is filled and the source may be reused. On a device: until that is
+    /// Waits until the targets are filled and the sources may be reused. On a device: until that is
     /// enqueued on its stream.
     ///
     /// `interrupted` is asked from time to time; once it says yes, the collective is called off.
@@ -110,8 +110,8 @@ impl dyn ProcessGroup + '_ {
             operation,
             dtype,
             shape: shape.to_vec(),
-            source: crate::Buffer::of(source),
-            target: crate::BufferMut::of(target),
+            sources: vec![crate::Buffer::of(source)],
+            targets: vec![crate::BufferMut::of(target)],
         };
         // SAFETY: both slices are borrowed until `complete` returns, and a shared and a mutable
         // slice don't overlap.

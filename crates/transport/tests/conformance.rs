@@ -239,8 +239,8 @@ fn overlapped(transport: &LocalTransport) -> String {
         operation,
         dtype: DType::UInt8,
         shape: vec![50_000],
-        source: Buffer::of(&sent),
-        target: BufferMut::of(&mut received),
+        sources: vec![Buffer::of(&sent)],
+        targets: vec![BufferMut::of(&mut received)],
     };
     // SAFETY: both vectors are left alone until the exchange is complete.
     let pending = unsafe { group.start(call) }.unwrap();

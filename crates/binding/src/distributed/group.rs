@@ -9,9 +9,8 @@ use napi_derive::napi;
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 use tensor_runtime::{DType, OutputBytes, RuntimeError, Tensor, Traffic};
-use transport::{
-    Buffer, BufferMut, Call, Memory, Operation, OperationKind, Peer, ProcessGroup, TransportError,
-};
+use transport::reshard::{MAX_TENSORS, Reshard, Share};
+use transport::{Buffer, BufferMut, Call, Memory, Operation, Peer, ProcessGroup, TransportError};
 
 /// Completed collectives of one kind.
 #[napi(object, object_from_js = false)]
@@ -75,54 +74,78 @@ impl NativeProcessGroup {
         input: Option<&Tensor>,
         output: (DType, Vec<usize>),
     ) -> Result<NativeTensor> {
+        let inputs: Vec<Tensor> = input.into_iter().cloned().collect();
+        let mut outputs = self.submit_all(operation, extents, inputs, vec![output])?;
+        Ok(outputs.remove(0))
+    }
+
+    /// Submits a collective on the values of `inputs`, one or none where the operation takes one
+    /// buffer. Its result are `outputs`; where it has none, they are a token that tells only whether
+    /// it came to pass.
+    fn submit_all(
+        &self,
+        operation: Operation,
+        extents: Vec<usize>,
+        inputs: Vec<Tensor>,
+        outputs: Vec<(DType, Vec<usize>)>,
+    ) -> Result<Vec<NativeTensor>> {
         let name = operation.kind().name();
-        let dtype = input.map_or(output.0, Tensor::dtype);
+        let dtype = inputs.first().map_or(outputs[0].0, Tensor::dtype);
         let (sent, received) =
             operation.elements(self.group.index(), self.group.size()).ok_or_else(|| {
                 let expected = format!("fitting a group of {} members", self.group.size());
                 error::argument(name, "sizes", expected, format!("{operation:?}"))
             })?;
-        let held = input.map_or(0, |input| input.layout().count());
-        if held != sent {
-            let expected = format!("of {sent} elements, as its sizes say");
-            return Err(error::argument(name, "input", expected, format!("of {held}")));
+        let tensors = operation.tensors();
+        let held: usize = inputs.iter().map(|input| input.layout().count()).sum();
+        if held != sent || inputs.len() > tensors {
+            let expected = format!("{tensors}, of {sent} elements, as the sizes say");
+            let found = format!("{}, of {held}", inputs.len());
+            return Err(error::argument(name, "input", expected, found));
         }
-        let room: usize = output.1.iter().product();
+        let room: usize = outputs.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
         if room != received && received > 0 {
             let expected = format!("of {received} elements, as its sizes say");
-            return Err(error::argument(name, "output", expected, format!("{:?}", output.1)));
+            return Err(error::argument(name, "output", expected, format!("of {room}")));
         }
         let group = self.group.clone();
         let submitted_by = std::thread::current().id();
         let ticket =
             Ticket { group: group.clone(), collective: name, submitted_by, reached: false };
         let failure = self.failure.clone();
-        let run = move |inputs: &[&[u8]], output: OutputBytes, interrupted: &dyn Fn() -> bool| {
+        let run = move |inputs: &[&[u8]],
+                        outputs: &[OutputBytes],
+                        interrupted: &dyn Fn() -> bool| {
             ticket.reach();
-            let target = BufferMut {
+            let target = |output: &OutputBytes| BufferMut {
                 memory: Memory::Host,
                 address: output.address,
-                bytes: received * dtype.size(),
+                bytes: if received > 0 { output.bytes } else { 0 },
             };
-            let source = inputs.first().map_or(Buffer::EMPTY, |bytes| Buffer::of(bytes));
-            let kind = operation.kind();
-            let call = Call { operation, dtype, shape: extents, source, target };
-            let (began, before) = (cpu().clock(), moved(group.as_ref(), kind));
-            // SAFETY: the stream keeps inputs and output for as long as this runs, and nobody
-            // writes the ones or touches the other meanwhile.
+            let mut sources: Vec<Buffer> = inputs.iter().map(|bytes| Buffer::of(bytes)).collect();
+            sources.resize(tensors, Buffer::EMPTY);
+            let targets = outputs.iter().map(target).collect();
+            let payload = operation.payload(group.index(), group.size());
+            let call = Call { operation, dtype, shape: extents, sources, targets };
+            let began = cpu().clock();
+            // SAFETY: the stream keeps inputs and outputs for as long as this runs, and nobody
+            // writes the ones or touches the others meanwhile.
             let outcome =
                 unsafe { group.start(call) }.and_then(|pending| pending.complete(interrupted));
-            let after = moved(group.as_ref(), kind);
+            let moved = |elements| {
+                if outcome.is_ok() { (elements * dtype.size()) as u64 } else { 0 }
+            };
             let traffic = Traffic {
                 group: group.label().to_owned(),
-                bytes_sent: after.0 - before.0,
-                bytes_received: after.1 - before.1,
+                bytes_sent: moved(payload.0),
+                bytes_received: moved(payload.1),
             };
             cpu().record(name, began, traffic);
             if received == 0 {
-                // A token that tells only whether the collective came to pass.
-                // SAFETY: the output has these bytes.
-                unsafe { output.address.write_bytes(0, output.bytes) };
+                for output in outputs {
+                    // SAFETY: the output has these bytes.
+                    unsafe { output.address.write_bytes(0, output.bytes) };
+                }
             }
             outcome.map_err(|error| {
                 let message = error.to_string();
@@ -130,18 +153,11 @@ impl NativeProcessGroup {
                 RuntimeError::new(tensor_runtime::ErrorCode::Collective, name, "", "", message)
             })
         };
-        let inputs: Vec<Tensor> = input.into_iter().cloned().collect();
-        cpu()
-            .submit_external(name, &inputs, output, run)
-            .map(NativeTensor::from)
+        let outputs = cpu().submit_external(name, &inputs, outputs, run);
+        outputs
+            .map(|outputs| outputs.into_iter().map(NativeTensor::from).collect())
             .map_err(error::from_runtime)
     }
-}
-
-/// Bytes that a group's collectives of one kind have sent and received so far.
-fn moved(group: &dyn ProcessGroup, kind: OperationKind) -> (u64, u64) {
-    let entry = group.ledger().get(kind);
-    (entry.bytes_sent, entry.bytes_received)
 }
 
 #[napi]
@@ -240,6 +256,32 @@ impl NativeProcessGroup {
         self.submit(operation, Vec::new(), Some(input), (input.dtype(), output))
     }
 
+    /// Tensors of one shape and dtype, of which each member holds its share along dimension
+    /// `gather_dim`, shared out along `split_dim` instead; `sizes` are the members' extents there.
+    #[napi(catch_unwind)]
+    pub fn reshard(
+        &self,
+        inputs: Vec<&NativeTensor>,
+        gather_dim: f64,
+        gather_sizes: Vec<f64>,
+        split_dim: f64,
+        split_sizes: Vec<f64>,
+    ) -> Result<Vec<NativeTensor>> {
+        const NAME: &str = "reshard";
+        let share = |name: &str, dim: f64, sizes: &[f64]| -> Result<Share> {
+            let (dim, sizes) = (to_size(NAME, name, dim)?, to_sizes(NAME, name, sizes)?);
+            Ok(Share { dim, sizes })
+        };
+        let gather = share("gather", gather_dim, &gather_sizes)?;
+        let split = share("split", split_dim, &split_sizes)?;
+        let inputs: Vec<Tensor> =
+            inputs.into_iter().map(|input| input.get().cloned()).collect::<Result<_>>()?;
+        let (dtype, shape, reshard) = self.resharding(&inputs, gather, split)?;
+        let output = (dtype, reshard.shape_after(self.group.index()));
+        let outputs = vec![output; inputs.len()];
+        self.submit_all(Operation::Reshard(reshard), shape, inputs, outputs)
+    }
+
     /// The sum of the members' tensors.
     #[napi(catch_unwind)]
     pub fn all_reduce(&self, input: &NativeTensor) -> Result<NativeTensor> {
@@ -283,6 +325,58 @@ impl NativeProcessGroup {
         let output = if from.is_some() { (dtype, shape) } else { (DType::UInt8, vec![1]) };
         // Both sides know the number of elements; extents may differ from hop to hop of a ring.
         self.submit(Operation::Exchange { to, from }, Vec::new(), input, output)
+    }
+
+    /// The resharding of `inputs`, with their dtype and the extents of a tensor that is not shared
+    /// out.
+    fn resharding(
+        &self,
+        inputs: &[Tensor],
+        gather: Share,
+        split: Share,
+    ) -> Result<(DType, Vec<usize>, Reshard)> {
+        const NAME: &str = "reshard";
+        let describe = |input: &Tensor| format!("{} {:?}", input.dtype().name(), input.shape());
+        let Some(first) = inputs.first().filter(|_| inputs.len() <= MAX_TENSORS) else {
+            let expected = format!("from 1 to {MAX_TENSORS} tensors");
+            return Err(error::argument(NAME, "inputs", expected, inputs.len()));
+        };
+        let alike =
+            |input: &&Tensor| input.dtype() != first.dtype() || input.shape() != first.shape();
+        if let Some(other) = inputs.iter().find(alike) {
+            let expected = format!("all alike, {}", describe(first));
+            return Err(error::argument(NAME, "inputs", expected, describe(other)));
+        }
+        let (index, size, shape) = (self.group.index(), self.group.size(), first.shape());
+        for (name, share) in [("gather", &gather), ("split", &split)] {
+            if share.dim >= shape.len() || share.sizes.len() != size {
+                let expected = format!("a dimension of {shape:?} and {size} sizes");
+                let found = format!("dimension {} and {:?}", share.dim, share.sizes);
+                return Err(error::argument(NAME, name, expected, found));
+            }
+        }
+        let whole =
+            |share: &Share| share.sizes.iter().try_fold(0usize, |sum, size| sum.checked_add(*size));
+        if gather.dim == split.dim {
+            let expected = format!("another dimension than gather's, {}", gather.dim);
+            return Err(error::argument(NAME, "split", expected, split.dim));
+        }
+        if gather.sizes[index] != shape[gather.dim] {
+            let expected = format!("{} for member {index}, as {shape:?}", shape[gather.dim]);
+            return Err(error::argument(NAME, "gather", expected, format!("{:?}", gather.sizes)));
+        }
+        if whole(&split) != Some(shape[split.dim]) {
+            let expected = format!("sizes that add up to {} of {shape:?}", shape[split.dim]);
+            return Err(error::argument(NAME, "split", expected, format!("{:?}", split.sizes)));
+        }
+        let Some(gathered) = whole(&gather) else {
+            let found = format!("{:?}", gather.sizes);
+            return Err(error::argument(NAME, "gather", "sizes that can be added up", found));
+        };
+        let mut shape = shape.to_vec();
+        shape[gather.dim] = gathered;
+        let tensors = inputs.len();
+        Ok((first.dtype(), shape.clone(), Reshard { tensors, shape, gather, split }))
     }
 
     fn rows<'a>(

@@ -3,10 +3,11 @@
 
 use super::futex::Word;
 use crate::descriptor::Descriptor;
+use crate::reshard::MAX_TENSORS;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
 /// "wan-rank" and the version of this layout: ranks of another build are refused.
-pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"wanrank1");
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"wanrank2");
 
 /// The first bytes of the file. The launcher writes it before any rank is there, except for what is
 /// noted.
@@ -119,9 +120,9 @@ impl DescriptorCell {
 #[repr(C)]
 pub(crate) struct Announcement {
     pub descriptor: DescriptorCell,
-    /// Where the source lies in the file, or 0 where it comes through the window. For a split: the
-    /// new groups' first lane.
-    pub location: AtomicU64,
+    /// Where the sources lie in the file; the first is 0 where they come through the window. For a
+    /// split: the new groups' first lane.
+    pub locations: [AtomicU64; MAX_TENSORS],
 }
 
 /// A member's lane in a group, written by that member. Two tables of sizes and the mailboxes

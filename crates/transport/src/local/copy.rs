@@ -3,7 +3,7 @@
 /// From here on a copy's target doesn't stay in the cache anyway, and reading its lines before
 /// overwriting them would cost a third of the memory's bandwidth.
 #[cfg(target_arch = "x86_64")]
-const STREAM_FROM: usize = 256 << 10;
+pub(crate) const STREAM_FROM: usize = 256 << 10;
 
 /// Copies `bytes` bytes; large ones with non-temporal stores where the processor has them.
 ///

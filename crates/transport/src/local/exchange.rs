@@ -10,7 +10,7 @@ use super::copy::copy;
 use super::group::{Counters, LocalGroup};
 use super::wait::{Until, Wait};
 use crate::call::{Call, Peer};
-use crate::descriptor::{Descriptor, OperationKind};
+use crate::descriptor::{Descriptor, Detail, OperationKind};
 use crate::error::{ErrorCode, TransportError};
 use crate::process_group::{Pending, SharedAllocation};
 use std::sync::atomic::Ordering;
@@ -57,7 +57,7 @@ impl<'a> Exchange<'a> {
         counters: Counters,
     ) -> Exchange<'a> {
         let sequence = exchange_number(&counters, to, from);
-        let location = group.location(&call);
+        let location = group.locations(&call).map(|places| places[0]);
         let began = Instant::now();
         let counters = Some(counters);
         Exchange { group, call, to, from, counters, pieces_posted: 0, location, sequence, began }
@@ -75,7 +75,15 @@ impl<'a> Exchange<'a> {
 
     fn descriptor(&self, number: u32, count: usize) -> Descriptor {
         let (shape, sequence) = (&self.call.shape, u64::from(number));
-        Descriptor::new(sequence, OperationKind::Exchange, self.call.dtype, 0, shape, &[], count)
+        Descriptor::new(
+            sequence,
+            OperationKind::Exchange,
+            self.call.dtype,
+            Detail::None,
+            shape,
+            &[],
+            count,
+        )
     }
 
     fn half(&self) -> usize {
@@ -120,7 +128,7 @@ impl<'a> Exchange<'a> {
     }
 
     fn pieces_out(&self) -> usize {
-        self.to.map_or(0, |_| self.pieces(self.call.source.bytes, self.location.is_some()))
+        self.to.map_or(0, |_| self.pieces(self.call.source().bytes, self.location.is_some()))
     }
 
     fn has_room(&self, peer: Peer, counters: &Counters) -> bool {
@@ -141,13 +149,14 @@ impl<'a> Exchange<'a> {
             }
             let window = mail.window.as_ref().expect("made above").address();
             let start = self.pieces_posted * half;
-            let bytes = half.min(self.call.source.bytes - start);
+            let bytes = half.min(self.call.source().bytes - start);
             // SAFETY: the piece lies in the source; the half of the window is free, since at most
             // one piece is ahead of the receiver.
             unsafe {
                 let place = window.add((mail.posted % 2) as usize * half);
-                copy(self.call.source.address.add(start), place, bytes);
+                copy(self.call.source().address.add(start), place, bytes);
             }
+            group.record_staged(bytes);
         }
         self.pieces_posted += 1;
         mail.posted = mail.posted.wrapping_add(1);
@@ -191,7 +200,7 @@ impl<'a> Exchange<'a> {
         let arriving = self.from.map_or(0, |peer| {
             let turn = (counters.mail[peer.member].received % 2) as usize;
             let whole = self.mailbox_from(peer).locations[turn].load(Ordering::Relaxed) != 0;
-            self.pieces(self.call.target.bytes, whole)
+            self.pieces(self.call.target().bytes, whole)
         });
         for piece in 0..self.pieces_out().max(arriving) {
             if let Some(peer) = self.to
@@ -216,7 +225,7 @@ impl<'a> Exchange<'a> {
             let (mail, rank) = (&counters.mail[peer.member], self.group.members[peer.member]);
             wait.until(&self.mailbox_to(peer).taken, mail.posted, rank, Until::Advanced)?;
         }
-        self.group.record(OperationKind::Exchange, self.call.source.bytes, self.call.target.bytes);
+        self.group.record(OperationKind::Exchange, &self.call);
         Ok(())
     }
 
@@ -235,15 +244,15 @@ impl<'a> Exchange<'a> {
         let (source, start, bytes) = if location == 0 {
             let window = mailbox.window.load(Ordering::Relaxed) as usize;
             let start = piece * half;
-            let bytes = half.min(self.call.target.bytes - start);
+            let bytes = half.min(self.call.target().bytes - start);
             (window + (mail.taken % 2) as usize * half, start, bytes)
         } else {
-            (location as usize, 0, self.call.target.bytes)
+            (location as usize, 0, self.call.target().bytes)
         };
         let source = self.group.connection.segment.address(source, bytes);
         // SAFETY: the sender leaves the piece alone until we say that it is taken; the target has
         // room for it.
-        unsafe { copy(source, self.call.target.address.add(start), bytes) };
+        unsafe { copy(source, self.call.target().address.add(start), bytes) };
         mail.taken = next;
         mailbox.taken.store(next);
         self.group.connection.progress();

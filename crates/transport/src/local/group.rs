@@ -9,10 +9,11 @@ use super::movement::Movement;
 use super::under_way::UnderWay;
 use super::wait::describe;
 use crate::call::{Call, Memory, Operation};
-use crate::descriptor::{Descriptor, OperationKind};
+use crate::descriptor::{Descriptor, Detail, OperationKind};
 use crate::error::{ErrorCode, TransportError};
 use crate::ledger::Ledger;
 use crate::process_group::{Pending, ProcessGroup, SharedAllocation};
+use crate::reshard::Reshard;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
@@ -83,10 +84,11 @@ impl LocalGroup {
         self.connection.segment.lane(self.lane_number(member))
     }
 
-    /// Where the caller's source lies in the shared file, if it does.
-    pub(super) fn location(&self, call: &Call) -> Option<usize> {
-        let Call { source, .. } = call;
-        self.connection.segment.offset_in_arena(self.connection.rank, source.address, source.bytes)
+    /// Where the caller's sources lie in the shared file, if all do.
+    pub(super) fn locations(&self, call: &Call) -> Option<Vec<usize>> {
+        let (segment, rank) = (&self.connection.segment, self.connection.rank);
+        let sources = call.sources.iter();
+        sources.map(|source| segment.offset_in_arena(rank, source.address, source.bytes)).collect()
     }
 
     fn refuse(&self, call: &Call, expected: String, found: String) -> TransportError {
@@ -108,17 +110,18 @@ impl LocalGroup {
             call.operation.kind(),
             OperationKind::AllReduce | OperationKind::ReduceScatter
         );
-        let buffers = [
-            ("source", call.source.memory, call.source.address as usize, call.source.bytes, sent),
-            (
-                "target",
-                call.target.memory,
-                call.target.address as usize,
-                call.target.bytes,
-                received,
-            ),
-        ];
-        for (name, memory, address, bytes, count) in buffers {
+        let tensors = call.operation.tensors();
+        if call.sources.len() != tensors || call.targets.len() != tensors {
+            let found = format!("{} sources, {} targets", call.sources.len(), call.targets.len());
+            return Err(self.refuse(call, format!("{tensors} of each"), found));
+        }
+        let sources = call.sources.iter().map(|source| {
+            ("source", source.memory, source.address as usize, source.bytes, sent / tensors)
+        });
+        let targets = call.targets.iter().map(|target| {
+            ("target", target.memory, target.address as usize, target.bytes, received / tensors)
+        });
+        for (name, memory, address, bytes, count) in sources.chain(targets) {
             if !self.supports(memory) {
                 let found = format!("the {name} is in {memory:?}");
                 return Err(self.refuse(call, "in the processor's memory".into(), found));
@@ -192,16 +195,15 @@ impl LocalGroup {
         &self,
         kind: OperationKind,
         call: Call,
-        word: u64,
-        shape: Shape<'_>,
+        words: &[usize],
+        shape: Shape,
     ) -> Result<UnderWay<'_>, TransportError> {
         let mut counters = self.enter(kind, |counters| counters.sequence + 1)?;
         counters.sequence += 1;
         let sequence = counters.sequence;
-        let root = if let Operation::Broadcast { root, .. } = call.operation { root } else { 0 };
-        let Shape { extents, sizes, elements } = shape;
+        let Shape { extents, sizes, elements, detail } = shape;
         let descriptor =
-            Descriptor::new(sequence, kind, call.dtype, root, extents, sizes, elements);
+            Descriptor::new(sequence, kind, call.dtype, detail, &extents, &sizes, elements);
         let mut under_way = UnderWay {
             group: self,
             call,
@@ -212,7 +214,10 @@ impl LocalGroup {
         };
         let announcement = &self.lane(self.index).announcements[(sequence % 2) as usize];
         announcement.descriptor.write(&descriptor);
-        announcement.location.store(word, Ordering::Relaxed);
+        for (place, cell) in announcement.locations.iter().enumerate() {
+            let word = words.get(place).map_or(0, |word| *word as u64);
+            cell.store(word, Ordering::Relaxed);
+        }
         let mut counters = under_way.counters.take().expect("put there above");
         match Movement::new(self, &under_way.call, &mut counters, sequence).announce() {
             Ok(()) => under_way.counters = Some(counters),
@@ -241,11 +246,36 @@ impl LocalGroup {
     }
 }
 
-/// What members compare of a call.
-struct Shape<'a> {
-    extents: &'a [usize],
-    sizes: &'a [usize],
+/// What members compare of a call; see [`Descriptor::new`].
+struct Shape {
+    extents: Vec<usize>,
+    sizes: Vec<usize>,
     elements: usize,
+    detail: Detail,
+}
+
+impl Shape {
+    fn of(call: &Call) -> Shape {
+        let extents = call.shape.clone();
+        let sum = |sizes: &Vec<usize>| sizes.iter().sum();
+        let (sizes, elements, detail) = match &call.operation {
+            Operation::AllGather { counts } | Operation::ReduceScatter { counts } => {
+                (counts.clone(), sum(counts), Detail::None)
+            }
+            Operation::Broadcast { root, count } => (Vec::new(), *count, Detail::Root(*root)),
+            Operation::AllReduce { count } => (Vec::new(), *count, Detail::None),
+            Operation::Reshard(reshard) => {
+                let Reshard { tensors, shape, gather, split } = reshard;
+                let sizes = [gather.sizes.as_slice(), &split.sizes].concat();
+                let elements = tensors * shape.iter().product::<usize>();
+                let (tensors, gather, split) = (*tensors, gather.dim, split.dim);
+                let detail = Detail::Reshard { tensors, gather, split };
+                return Shape { extents: shape.clone(), sizes, elements, detail };
+            }
+            _ => (Vec::new(), 0, Detail::None),
+        };
+        Shape { extents, sizes, elements, detail }
+    }
 }
 
 impl ProcessGroup for LocalGroup {
@@ -274,18 +304,9 @@ impl ProcessGroup for LocalGroup {
             exchange.announce()?;
             return Ok(Box::new(exchange));
         }
-        let location = self.location(&call).map_or(0, |offset| offset as u64);
-        let sizes: &[usize] = match &call.operation {
-            Operation::AllGather { counts } | Operation::ReduceScatter { counts } => counts,
-            _ => &[],
-        };
-        let elements = match &call.operation {
-            Operation::Broadcast { count, .. } | Operation::AllReduce { count } => *count,
-            _ => sizes.iter().sum(),
-        };
-        let (sizes, extents) = (sizes.to_vec(), call.shape.clone());
-        let shape = Shape { extents: &extents, sizes: &sizes, elements };
-        Ok(Box::new(self.begin(call.operation.kind(), call, location, shape)?))
+        let locations = self.locations(&call).unwrap_or_default();
+        let shape = Shape::of(&call);
+        Ok(Box::new(self.begin(call.operation.kind(), call, &locations, shape)?))
     }
 
     fn split(
@@ -297,8 +318,8 @@ impl ProcessGroup for LocalGroup {
             operation: Operation::Barrier,
             dtype: cpu_kernels::DType::UInt8,
             shape: Vec::new(),
-            source: crate::Buffer::EMPTY,
-            target: crate::BufferMut::EMPTY,
+            sources: vec![crate::Buffer::EMPTY],
+            targets: vec![crate::BufferMut::EMPTY],
         };
         let mut seen = vec![false; self.members.len()];
         let disjoint = parts
@@ -315,16 +336,17 @@ impl ProcessGroup for LocalGroup {
         let header = self.connection.segment.header();
         // The first member takes lanes for all; the others read in its announcement which.
         let first = if self.index == 0 {
-            header.next_lane.fetch_add(lanes as u32, Ordering::Relaxed) as u64
+            header.next_lane.fetch_add(lanes as u32, Ordering::Relaxed) as usize
         } else {
             0
         };
-        let shape = Shape { extents: &lengths, sizes: &places, elements: lanes };
-        let under_way = self.begin(OperationKind::Split, call, first, shape)?;
+        let detail = Detail::None;
+        let shape = Shape { extents: lengths, sizes: places, elements: lanes, detail };
+        let under_way = self.begin(OperationKind::Split, call, &[first], shape)?;
         let parity = (under_way.descriptor.sequence() % 2) as usize;
         Box::new(under_way).complete(&|| false)?;
         let announced = &self.lane(0).announcements[parity];
-        let mut lane = announced.location.load(Ordering::Relaxed) as usize;
+        let mut lane = announced.locations[0].load(Ordering::Relaxed) as usize;
         let room = self.connection.segment.layout.lanes;
         if lane + lanes > room {
             // Every member reads the same lane and comes to the same answer: the group goes on.
@@ -376,8 +398,15 @@ impl LocalGroup {
     }
 
     /// Counts a completed collective and its payload.
-    pub(super) fn record(&self, kind: OperationKind, sent: usize, received: usize) {
-        lock(&self.ledger).add(kind, sent, received);
+    pub(super) fn record(&self, kind: OperationKind, call: &Call) {
+        let (sent, received) = call.operation.payload(self.index, self.members.len());
+        let element = call.dtype.size();
+        lock(&self.ledger).add(kind, sent * element, received * element);
+    }
+
+    /// Counts bytes that went through a window.
+    pub(super) fn record_staged(&self, bytes: usize) {
+        lock(&self.ledger).add_staged(bytes);
     }
 
     /// Fails the group for a collective that was announced and then dropped.

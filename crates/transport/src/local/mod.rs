@@ -22,6 +22,8 @@ mod launcher;
 mod movement;
 mod process;
 mod reduction;
+mod resharding;
+mod rows;
 mod segment;
 mod settings;
 mod sum;

@@ -14,7 +14,7 @@ use crate::error::{ErrorCode, TransportError};
 use std::sync::atomic::Ordering;
 
 /// Between pieces of this size a rank shows progress and looks round for faults.
-const PIECE: usize = 4 << 20;
+pub(super) const PIECE: usize = 4 << 20;
 const LINE: usize = 64;
 
 /// A part of a member's source.
@@ -92,15 +92,15 @@ impl<'a> Movement<'a> {
         self.group.lane(member).announcements[self.parity].descriptor.read().to_string()
     }
 
-    /// Moves everything; returns the payload sent to others and received from them, in bytes.
-    pub(super) fn run(&mut self, wait: &Wait<'_>) -> Result<(usize, usize), TransportError> {
-        match self.call.operation {
-            Operation::Barrier | Operation::Exchange { .. } => {}
-            Operation::AllReduce { count } => self.all_reduce(count, wait)?,
-            Operation::ReduceScatter { .. } => self.reduce_scatter(wait)?,
-            _ => self.pull_all(wait)?,
+    /// Moves everything.
+    pub(super) fn run(&mut self, wait: &Wait<'_>) -> Result<(), TransportError> {
+        match &self.call.operation {
+            Operation::Barrier | Operation::Exchange { .. } => Ok(()),
+            Operation::AllReduce { count } => self.all_reduce(*count, wait),
+            Operation::ReduceScatter { .. } => self.reduce_scatter(wait),
+            Operation::Reshard(reshard) => self.reshard(reshard, wait),
+            _ => self.pull_all(wait),
         }
-        Ok(self.payload())
     }
 
     fn pull_all(&mut self, wait: &Wait<'_>) -> Result<(), TransportError> {
@@ -118,8 +118,8 @@ impl<'a> Movement<'a> {
         if keeps_own {
             // SAFETY: the part lies in the source, and its place in the target (see `check`).
             unsafe {
-                let target = self.call.target.address.add(starts[index]);
-                self.pull(self.call.source.address.add(own.offset), target, own.bytes, wait)?;
+                let target = self.call.target().address.add(starts[index]);
+                self.pull(self.call.source().address.add(own.offset), target, own.bytes, wait)?;
             }
         }
         for round in 0..self.rounds() {
@@ -132,7 +132,7 @@ impl<'a> Movement<'a> {
                 // SAFETY: the piece lies in the member's shared memory, which it leaves alone until
                 // we arrive at the next barrier, and its place in the target.
                 unsafe {
-                    let target = self.call.target.address.add(starts[member] + start);
+                    let target = self.call.target().address.add(starts[member] + start);
                     self.pull(address, target, bytes, wait)?;
                 }
             }
@@ -146,7 +146,10 @@ impl<'a> Movement<'a> {
     }
 
     fn is_whole(&self) -> bool {
-        !matches!(self.call.operation, Operation::AllToAll { .. } | Operation::ReduceScatter { .. })
+        !matches!(
+            self.call.operation,
+            Operation::AllToAll { .. } | Operation::ReduceScatter { .. } | Operation::Reshard(_)
+        )
     }
 
     /// Bytes of a part that fit into a half of the window: all of it where everyone reads the
@@ -182,6 +185,10 @@ impl<'a> Movement<'a> {
                 bytes: counts[receiver] * element,
             },
             Operation::AllReduce { count } => Part { offset: 0, bytes: count * element },
+            // As if they were packed.
+            Operation::Reshard(reshard) => {
+                Part { offset: 0, bytes: reshard.bytes(sender, receiver, element) }
+            }
             _ => Part { offset: 0, bytes: 0 },
         }
     }
@@ -193,11 +200,13 @@ impl<'a> Movement<'a> {
 
     /// Where a member's source lies in shared memory, if it does.
     pub(super) fn location(&self, member: usize) -> Option<usize> {
+        Some(self.tensor_location(member, 0)).filter(|location| *location > 0)
+    }
+
+    /// Where tensor `tensor` of a member's sources lies, if they are in shared memory.
+    pub(super) fn tensor_location(&self, member: usize, tensor: usize) -> usize {
         let announcement = &self.group.lane(member).announcements[self.parity];
-        match announcement.location.load(Ordering::Relaxed) {
-            0 => None,
-            location => Some(location as usize),
-        }
+        announcement.locations[tensor].load(Ordering::Relaxed) as usize
     }
 
     /// Where the half of a member's window lies that belongs to a barrier.
@@ -229,7 +238,12 @@ impl<'a> Movement<'a> {
 
     /// The piece of a part that can be pulled in a round: where it is, where in the part it
     /// begins, and its length.
-    fn piece(&self, member: usize, part: Part, round: usize) -> Option<(*const u8, usize, usize)> {
+    pub(super) fn piece(
+        &self,
+        member: usize,
+        part: Part,
+        round: usize,
+    ) -> Option<(*const u8, usize, usize)> {
         if let Some(location) = self.location(member) {
             return (round == 0 && part.bytes > 0)
                 .then(|| (self.address(location + part.offset, part.bytes), 0, part.bytes));
@@ -258,7 +272,8 @@ impl<'a> Movement<'a> {
     /// Puts a round's pieces into the half of the window that belongs to the next barrier.
     fn stage(&mut self, round: usize) -> Result<(), TransportError> {
         let index = self.group.index;
-        let staged = self.group.location(self.call).is_none() && self.call.source.bytes > 0;
+        let own = self.call.sources.iter().map(|source| source.bytes).sum::<usize>();
+        let staged = self.location(index).is_none() && own > 0;
         if !staged || self.group.members.len() == 1 {
             return Ok(());
         }
@@ -274,9 +289,17 @@ impl<'a> Movement<'a> {
                 continue;
             }
             let slot = self.address(window + receiver * piece, bytes).cast_mut();
-            // SAFETY: the piece lies in the source; its slot lies in our window, in the half that
+            // SAFETY: the piece lies in the sources; its slot lies in our window, in the half that
             // nobody reads any more (see `Counters::window`).
-            unsafe { copy(self.call.source.address.add(part.offset + start), slot, bytes) };
+            unsafe {
+                match &self.call.operation {
+                    Operation::Reshard(reshard) => {
+                        self.pack(reshard, receiver, start..start + bytes, slot);
+                    }
+                    _ => copy(self.call.source().address.add(part.offset + start), slot, bytes),
+                }
+            }
+            self.group.record_staged(bytes);
             self.group.connection.progress();
         }
         Ok(())
@@ -341,19 +364,5 @@ impl<'a> Movement<'a> {
             }
         }
         Ok(())
-    }
-
-    fn payload(&self) -> (usize, usize) {
-        let (index, size) = (self.group.index, self.group.members.len());
-        if let Operation::AllReduce { count } = self.call.operation {
-            // As reduce-scatter and all-gather of equal slices.
-            let per = count.div_ceil(size);
-            let own = (per * (index + 1)).min(count) - (per * index).min(count);
-            let bytes = (count - own + own * (size - 1)) * self.call.dtype.size();
-            return (bytes, bytes);
-        }
-        let sent = others(self.group).map(|receiver| self.part(index, receiver).bytes).sum();
-        let received = others(self.group).map(|sender| self.part(sender, index).bytes).sum();
-        (sent, received)
     }
 }

@@ -31,7 +31,7 @@ impl Movement<'_> {
                 .map(|member| match self.location(member) {
                     // SAFETY: the part lies in the source.
                     _ if member == index => unsafe {
-                        self.call.source.address.add(part.offset + start)
+                        self.call.source().address.add(part.offset + start)
                     },
                     Some(location) => self.address(location + part.offset + start, bytes),
                     None => self.address(
@@ -43,7 +43,7 @@ impl Movement<'_> {
             // SAFETY: terms and target have as many bytes, aligned (see `check`; windows and parts
             // in them are aligned to lines), and nobody writes them until we arrive again.
             unsafe {
-                let target = self.call.target.address.add(start);
+                let target = self.call.target().address.add(start);
                 sum(self.call.dtype, &terms, target, bytes / element);
             }
             self.group.connection.progress();
@@ -70,13 +70,13 @@ impl Movement<'_> {
             let terms: Vec<*const u8> = (0..members)
                 .map(|member| match self.location(member) {
                     // SAFETY: the chunk lies in the source.
-                    _ if member == index => unsafe { self.call.source.address.add(start) },
+                    _ if member == index => unsafe { self.call.source().address.add(start) },
                     Some(location) => self.address(location + start, bytes),
                     None => self.address(self.window(member, self.counters.arrived), bytes),
                 })
                 .collect();
             // SAFETY: the chunk lies in the target.
-            let target = unsafe { self.call.target.address.add(start) };
+            let target = unsafe { self.call.target().address.add(start) };
             if total <= SUM_ALONE {
                 // SAFETY: as in `reduce_scatter`.
                 unsafe { sum(self.call.dtype, &terms, target, bytes / element) };

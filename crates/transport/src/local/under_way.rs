@@ -45,8 +45,8 @@ impl UnderWay<'_> {
         })?;
         let mut movement = Movement::new(group, &self.call, counters, self.descriptor.sequence());
         movement.compare_parts(wait)?;
-        let (sent, received) = movement.run(wait)?;
-        group.record(self.kind, sent, received);
+        movement.run(wait)?;
+        group.record(self.kind, &self.call);
         Ok(())
     }
 }

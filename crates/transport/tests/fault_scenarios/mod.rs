@@ -100,8 +100,8 @@ fn cancel(transport: &LocalTransport) -> String {
             operation: Operation::Barrier,
             dtype: DType::UInt8,
             shape: Vec::new(),
-            source: transport::Buffer::EMPTY,
-            target: transport::BufferMut::EMPTY,
+            sources: vec![transport::Buffer::EMPTY],
+            targets: vec![transport::BufferMut::EMPTY],
         };
         // SAFETY: there are no buffers.
         let pending = unsafe { group.start(call) }.unwrap();
