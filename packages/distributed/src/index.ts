@@ -6,7 +6,7 @@ export {
   type RankFailure,
 } from "./errors.ts";
 export { type LaunchOptions, type LaunchResult, launchRanks } from "./launch-ranks.ts";
-export { type LedgerEntry, ProcessGroup } from "./process-group.ts";
+export { type Incoming, type LedgerEntry, ProcessGroup, type Share } from "./process-group.ts";
 export { sharedFileVariable } from "./rank-environment.ts";
 export { type JoinOptions, joinRanks, type Ranks } from "./ranks.ts";
 export { type RankPlace, type RankSource, resolveRank } from "./resolve-rank.ts";

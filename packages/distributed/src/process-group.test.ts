@@ -31,6 +31,12 @@ describe("a process group", () => {
     });
   }
 
+  for (const worldSize of [1, 2, 3, 4]) {
+    test(`shares tensors out along another dimension, with ${worldSize} ranks`, async () => {
+      await run("reshard", worldSize);
+    });
+  }
+
   test("keeps the stream's order among other operations", async () => {
     await run("pipeline", 3);
   });

@@ -11,6 +11,13 @@ export interface LedgerEntry {
   readonly bytesReceived: number;
 }
 
+/** How a dimension is shared out: member `i` has `sizes[i]` of it, after those before. */
+export interface Share {
+  /** Negative ones count from the last. */
+  readonly dim: number;
+  readonly sizes: readonly number[];
+}
+
 /** A tensor to come: what the receiver has to know of it. */
 export interface Incoming {
   readonly shape: readonly number[];
@@ -108,6 +115,34 @@ export class ProcessGroup {
     });
   }
 
+  /**
+   * Shares tensors of one shape and dtype out along another dimension, all in one all-to-all: of each
+   * this member has its share along `gather.dim` and the whole of `split.dim`, and gets the whole of
+   * `gather.dim` and its share along `split.dim`. `sizes` are the members' shares, equal on all; any
+   * may be 0.
+   *
+   * So (B, S/P, H, D) queries, keys and values become (B, S, H/P, D) with
+   * `{ gather: { dim: 1, sizes: tokens }, split: { dim: 2, sizes: heads } }`, and the output comes
+   * back with the two exchanged. What lies in shared memory is copied once, straight to its place.
+   *
+   * @throws {TensorError} `argument` unless 1 to 8 tensors are given, all alike, and the sizes fit them.
+   */
+  reshard(inputs: readonly Tensor[], shares: { readonly gather: Share; readonly split: Share }): Tensor[] {
+    const [first] = inputs;
+    if (!first) throw TensorError.argument("reshard", "inputs", "from 1 to 8 tensors", "none");
+    const gather = checkDim("reshard", first, shares.gather.dim);
+    const split = checkDim("reshard", first, shares.split.dim);
+    return callOperation(() =>
+      this.#native.reshard(
+        inputs.map((input) => input.native),
+        gather,
+        [...shares.gather.sizes],
+        split,
+        [...shares.split.sizes],
+      ),
+    ).map((output) => new Tensor(output));
+  }
+
   /** The sum of the members' tensors, added in their order. */
   allReduce(input: Tensor): Tensor {
     return new Tensor(callOperation(() => this.#native.allReduce(input.native)));
@@ -175,6 +210,11 @@ export class ProcessGroup {
   /** What this group has completed so far, by kind. */
   ledger(): readonly LedgerEntry[] {
     return this.#native.ledger();
+  }
+
+  /** Bytes that were copied here before other members could have them, as they weren't shared memory. */
+  stagedBytes(): number {
+    return this.#native.stagedBytes();
   }
 }
 

@@ -92,6 +92,69 @@ async function collectives({ world, rank, size }: Ranks): Promise<void> {
   expect(memory().liveStorages).toBe(0);
 }
 
+/** Queries, keys and values to heads and back: what comes is what one rank would cut out of the whole. */
+async function reshard({ world, rank, size }: Ranks): Promise<void> {
+  const cases = [
+    { shape: [1, 13, 5, 4], gather: 1, split: 2 },
+    { shape: [2, 13, 12, 4], gather: 2, split: 1 },
+    { shape: [1, size, 1, 2], gather: 1, split: 2 },
+    { shape: [3, 7], gather: -1, split: 0 },
+  ];
+  for (const { shape, gather, split } of cases) {
+    const shareOf = (dim: number) => {
+      const total = shape.at(dim) as number;
+      const ends = numbers(size, 1).map((member) => Math.floor((total * member) / size));
+      return { dim, sizes: ends.map((end, member) => end - (ends[member - 1] ?? 0)) };
+    };
+    const shares = { gather: shareOf(gather), split: shareOf(split) };
+    const own = (tensor: Tensor, { dim, sizes }: typeof shares.gather): Tensor => {
+      const start = sizes.slice(0, rank).reduce((sum, each) => sum + each, 0);
+      return tensor.slice(dim, start, start + (sizes[rank] as number));
+    };
+    for (const dtype of ["float32", "bfloat16"] as const) {
+      const count = shape.reduce((product, each) => product * each, 1);
+      const whole = [0, 100, 200].map((start) =>
+        Tensor.from(
+          numbers(count, start).map((value) => value % 251),
+          shape,
+          dtype,
+        ),
+      );
+      const inputs = whole.map((tensor) => own(tensor, shares.gather));
+      const outputs = world.reshard(inputs, shares);
+      const back = world.reshard(outputs.slice(0, 1), { gather: shares.split, split: shares.gather });
+      const expected = whole.map((tensor) => own(tensor, shares.split));
+      for (const [index, output] of outputs.entries()) {
+        expect(output.shape).toEqual((expected[index] as Tensor).shape);
+        expect(await values(output)).toEqual(await values(expected[index] as Tensor));
+      }
+      expect(await values(back[0] as Tensor)).toEqual(await values(inputs[0] as Tensor));
+      for (const tensor of [...whole, ...inputs, ...outputs, ...back, ...expected]) tensor.dispose();
+    }
+  }
+  expect(world.ledger().map(({ collective, count }) => [collective, count])).toEqual([["all-to-all", 16]]);
+  using one = Tensor.full([2, size, 3], 1);
+  using other = Tensor.full([2, size, 3], 1, "bfloat16");
+  const even = { dim: 0, sizes: numbers(size, 0).map(() => 2) };
+  const heads = { dim: 1, sizes: numbers(size, 0).map(() => 1) };
+  const refused: [Tensor[], typeof even, typeof even, RegExp][] = [
+    [[], even, heads, /from 1 to 8 tensors/],
+    [[one, other], even, heads, /all alike, float32 \[2, \d, 3\]/],
+    [[one], { dim: 0, sizes: even.sizes.map(() => 3) }, heads, /gather/],
+    [[one], even, { dim: 1, sizes: even.sizes.map(() => 2) }, /add up to/],
+    [[one], even, { dim: 0, sizes: even.sizes }, /another dimension/],
+    [[one], { dim: 0, sizes: [] }, heads, /sizes/],
+    [[one], even, { dim: 3, sizes: even.sizes }, /a dimension of/],
+  ];
+  for (const [inputs, gather, split, message] of refused) {
+    expect(() => world.reshard(inputs, { gather, split })).toThrow(message);
+  }
+  one.dispose();
+  other.dispose();
+  await synchronize();
+  expect(memory().liveStorages).toBe(0);
+}
+
 /** Collectives among other operations, submitted without waiting. */
 async function pipeline({ world, size }: Ranks): Promise<void> {
   using result = scope(() => {
@@ -168,6 +231,7 @@ async function dieIn(how: "exit0" | "exit3" | "throw", { world, rank, note, fail
 
 const scenarios: Readonly<Record<string, (ranks: Ranks) => Promise<void>>> = {
   collectives,
+  reshard,
   pipeline,
   trace,
   mismatch,

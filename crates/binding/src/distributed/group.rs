@@ -206,6 +206,12 @@ impl NativeProcessGroup {
         self.group.ledger().entries().map(entry).collect()
     }
 
+    /// Bytes that were copied before other members could have them.
+    #[napi(catch_unwind)]
+    pub fn staged_bytes(&self) -> f64 {
+        self.group.ledger().staged_bytes() as f64
+    }
+
     /// A token that is computed once all members have come.
     #[napi(catch_unwind)]
     pub fn barrier(&self) -> Result<NativeTensor> {
