@@ -9,7 +9,7 @@ class Layer extends Module<{ input: Tensor }, Tensor> {
   readonly bias = this.child("bias_table", new Embedding(4, 5));
   readonly query = this.child("q", new Linear(8, 15));
   readonly output = this.child("o", new Linear(15, 8));
-  readonly norm = this.child("norm", new RmsNorm(8));
+  readonly norm = this.child("norm", new RmsNorm(8, { epsilon: 1e-6 }));
 
   protected override forward({ input }: { input: Tensor }): Tensor {
     return this.output.call({ input: this.query.call({ input: this.norm.call({ input }) }) });
