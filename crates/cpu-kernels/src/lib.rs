@@ -22,6 +22,7 @@ pub mod layout;
 pub mod linear;
 pub mod math;
 pub mod mean;
+pub mod merge;
 pub mod movement;
 mod multiversion;
 pub mod normalization;

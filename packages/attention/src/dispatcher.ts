@@ -8,7 +8,7 @@ import type { AttentionRegistry } from "./registry.ts";
  */
 export class AttentionDispatcher {
   readonly registry: AttentionRegistry;
-  readonly #requests: readonly AttentionRequest[];
+  #requests: readonly AttentionRequest[];
   #backend: AttentionBackend;
 
   /**
@@ -34,6 +34,25 @@ export class AttentionDispatcher {
    */
   use(backend: string | AttentionBackend): void {
     this.#backend = this.#checked(typeof backend === "string" ? this.registry.get(backend) : backend);
+  }
+
+  /**
+   * Has the model ask for more from now on; returns the way back.
+   *
+   * @throws {UnsupportedAttentionError} where the backend at work can't; all then stays as it was.
+   */
+  require(more: Partial<AttentionRequest>): () => void {
+    const before = this.#requests;
+    this.#requests = before.map((request) => ({ ...request, ...more }));
+    try {
+      this.#checked(this.#backend);
+    } catch (error) {
+      this.#requests = before;
+      throw error;
+    }
+    return () => {
+      this.#requests = before;
+    };
   }
 
   /** Computes one attention with the backend at work. */

@@ -7,11 +7,19 @@ export {
   loadClipVisionEncoder,
 } from "./clip/load-clip-vision.ts";
 export { ConfigError, type ConfigProblem } from "./config-error.ts";
+export type {
+  ParallelDegrees,
+  Parallelism,
+  Parallelizer,
+  ParallelModel,
+  PromptBranches,
+} from "./parallelizer.ts";
 export {
   parseTransformerConfig,
   type TransformerConfig,
   transformerConfigSchema,
 } from "./transformer/config.ts";
+export { transformerContextParallelPlan } from "./transformer/context-parallel-plan.ts";
 export type { CrossAttentionContext, KeyValue } from "./transformer/cross-attention.ts";
 export {
   loadTransformer,

@@ -28,6 +28,8 @@ export interface ContextParallelOutput {
 export interface ContextParallelAttention {
   readonly kind: "attention";
   readonly module: string;
+  /** The modules that make queries, keys and values: what they compute is about to be exchanged. */
+  readonly operandsOf?: string;
 }
 
 /**

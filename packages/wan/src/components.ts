@@ -1,4 +1,5 @@
 import { AttentionDispatcher, type AttentionRegistry, type AttentionRequest } from "@wan-ts/attention";
+import { ContextParallelizer, type ContextParallelOptions, type RanksOfRun } from "@wan-ts/context-parallel";
 import type { ComponentName } from "@wan-ts/hub";
 import {
   ClipVisionEncoder,
@@ -48,6 +49,10 @@ export interface LoadOptions extends OpenOptions {
    * after. Takes the time to read weights at each use; by default false.
    */
   readonly cpuOffload?: boolean | undefined;
+  /** The ranks that this process is one of, by `joinRanks` of `@wan-ts/distributed`; by default none. */
+  readonly ranks?: RanksOfRun | undefined;
+  /** How the transformers are split over the ranks, checked before weights load; by default not at all. */
+  readonly parallel?: ContextParallelOptions | undefined;
   /** Prompts whose embeddings are kept for later calls; by default 16, about 2 MB each for a prompt of 128 tokens. */
   readonly promptCacheSize?: number | undefined;
 }
@@ -81,6 +86,7 @@ export async function loadComponents(
   const dtype = options.dtype ?? "bfloat16";
   const onDemand = options.cpuOffload ?? false;
   const registry = options.attention ?? defaultAttentionRegistry();
+  const parallelizer = new ContextParallelizer(options.ranks);
   const dispatcher = (model: AttendingModel, requests: readonly AttentionRequest[]): AttentionDispatcher =>
     new AttentionDispatcher(registry, requests, backendOf(options.attentionBackend, model));
   const weighted = <M extends ModuleNode>(
@@ -94,7 +100,9 @@ export async function loadComponents(
   ): WeightedModel<WanTransformer> => {
     const attention = dispatcher(name, transformerAttentionRequests(config, dtype, device));
     const quantization = chooseQuantization(directory, name, config.quantization, options.quantization);
-    return weighted(name, new WanTransformer(config, attention), transformerLoadOptions(dtype, quantization));
+    const transformer = new WanTransformer(config, attention, parallelizer);
+    if (options.parallel) transformer.enableParallelism(options.parallel);
+    return weighted(name, transformer, transformerLoadOptions(dtype, quantization));
   };
 
   const textEncoder = new Umt5Encoder(

@@ -1,3 +1,4 @@
+import { ContextParallelError } from "@wan-ts/context-parallel";
 import type { TransformerContext, WanTransformer } from "@wan-ts/models";
 import { add, type Cancellation, multiply, scope, subtract, type Tensor } from "@wan-ts/tensor";
 import type { Expert } from "./experts.ts";
@@ -66,9 +67,9 @@ export class ExpertAtWork implements Disposable {
     const { module: transformer } = this.#borrowed;
     return scope(() => {
       const input = { hiddenStates: hiddenStates.to(transformer.dtype), ...time };
-      const [conditional, unconditional] = this.#contexts.map((context) =>
-        transformer.call({ ...input, context }),
-      );
+      const computed = this.#contexts.map((context) => transformer.call({ ...input, context }));
+      const { branches } = transformer.parallelism ?? {};
+      const [conditional, unconditional] = branches ? branches.gather(computed[0]!) : computed;
       if (!unconditional) return conditional!;
       return add(unconditional, multiply(subtract(conditional!, unconditional), this.expert.guidanceScale));
     });
@@ -85,7 +86,12 @@ export class ExpertAtWork implements Disposable {
   }
 }
 
-/** The context of the prompt, then of the negative one where there is guidance. */
+/**
+ * The context of the prompt, then of the negative one where there is guidance; of one of both where
+ * another rank works on the other.
+ *
+ * @throws {ContextParallelError} `guidance`.
+ */
 function prepareContexts(transformer: WanTransformer, embeddings: Embeddings): TransformerContext[] {
   const { promptEmbeds, negativePromptEmbeds, imageEmbeds } = embeddings;
   using contexts = new DisposableStack();
@@ -96,7 +102,12 @@ function prepareContexts(transformer: WanTransformer, embeddings: Embeddings): T
         ...(imageEmbeds ? { encoderHiddenStatesImage: imageEmbeds } : {}),
       }),
     );
-  const prepared = [promptEmbeds, ...(negativePromptEmbeds ? [negativePromptEmbeds] : [])].map(prepare);
+  const { branches } = transformer.parallelism ?? {};
+  if (branches && !negativePromptEmbeds) {
+    throw new ContextParallelError("guidance", "cfgParallel", "off without guidance", "on");
+  }
+  const all = [promptEmbeds, ...(negativePromptEmbeds ? [negativePromptEmbeds] : [])];
+  const prepared = (branches ? all.slice(branches.index, branches.index + 1) : all).map(prepare);
   contexts.move();
   return prepared;
 }

@@ -1,3 +1,8 @@
+export {
+  ContextParallelConfig,
+  ContextParallelError,
+  type ContextParallelOptions,
+} from "@wan-ts/context-parallel";
 export type { WeightBytes } from "@wan-ts/nn";
 export { int8, nf4, type QuantizableComponent, type QuantizationConfig } from "@wan-ts/quantization";
 export { defaultAttentionRegistry } from "./attention-backends.ts";

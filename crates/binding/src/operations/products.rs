@@ -63,3 +63,20 @@ pub fn attention(
     .map_err(from_runtime)?;
     Ok(std::iter::once(output).chain(log_sum_exp).map(NativeTensor::from).collect())
 }
+
+/// Attention over the keys of two parts: its output, then its log-sum-exp.
+#[napi(catch_unwind)]
+pub fn merge_attention(
+    first: &NativeTensor,
+    first_log_sum_exp: &NativeTensor,
+    second: &NativeTensor,
+    second_log_sum_exp: &NativeTensor,
+) -> Result<Vec<NativeTensor>> {
+    let (output, log_sum_exp) = operations::merge_attention(
+        cpu(),
+        (first.get()?, first_log_sum_exp.get()?),
+        (second.get()?, second_log_sum_exp.get()?),
+    )
+    .map_err(from_runtime)?;
+    Ok([output, log_sum_exp].map(NativeTensor::from).into())
+}

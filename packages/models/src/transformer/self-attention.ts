@@ -2,6 +2,7 @@ import type { AttentionDispatcher } from "@wan-ts/attention";
 import { Linear, Module, RmsNorm } from "@wan-ts/nn";
 import { rmsNormRotary, scope, type Tensor } from "@wan-ts/tensor";
 import type { RotaryEmbedding } from "./rotary-embedding.ts";
+import { TokenAttention } from "./token-attention.ts";
 
 /** Sizes of an attention module. */
 export interface AttentionSettings {
@@ -27,7 +28,7 @@ export class SelfAttention extends Module<SelfAttentionInput, Tensor> {
   readonly normK: RmsNorm;
   readonly heads: number;
   readonly headDim: number;
-  readonly #attention: AttentionDispatcher;
+  readonly attention: TokenAttention;
 
   constructor({ heads, headDim, epsilon }: AttentionSettings, attention: AttentionDispatcher) {
     super();
@@ -40,7 +41,7 @@ export class SelfAttention extends Module<SelfAttentionInput, Tensor> {
     this.normK = this.child("norm_k", new RmsNorm(dim, { epsilon }));
     this.heads = heads;
     this.headDim = headDim;
-    this.#attention = attention;
+    this.attention = this.child("attention", new TokenAttention(attention));
   }
 
   /** (B, S, C) → (B, S, C). */
@@ -59,7 +60,7 @@ export class SelfAttention extends Module<SelfAttentionInput, Tensor> {
     const query = turned(this.toQ, this.normQ); // (B, S, H, D)
     const key = turned(this.toK, this.normK); // (B, S, H, D)
     const value = splitHeads(this.toV.call({ input }), this.heads); // (B, S, H, D)
-    const { output } = this.#attention.attend({ query, key, value }); // (B, S, H, D)
+    const { output } = this.attention.call({ query, key, value }); // (B, S, H, D)
     for (const attended of [query, key, value]) attended.dispose();
     return this.toOut.call({ input: mergeHeads(output) }); // (B, S, C)
   }

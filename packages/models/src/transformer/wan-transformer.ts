@@ -1,9 +1,11 @@
 import type { AttentionBackend, AttentionDispatcher } from "@wan-ts/attention";
 import { Conv3d, LayerNorm, Linear, Module, ModuleList, type Parameter } from "@wan-ts/nn";
 import { add, type DType, keep, scope, type Tensor, TensorError } from "@wan-ts/tensor";
+import type { ParallelDegrees, Parallelism, Parallelizer } from "../parallelizer.ts";
 import { hasShape, shapeText } from "../shape.ts";
 import { ConditionEmbedder, type TimeInput } from "./condition-embedder.ts";
 import type { TransformerConfig } from "./config.ts";
+import { transformerContextParallelPlan } from "./context-parallel-plan.ts";
 import { type TokenGrid, WanRotaryEmbedding } from "./rotary-embedding.ts";
 import { TransformerBlock } from "./transformer-block.ts";
 import { TransformerContext } from "./transformer-context.ts";
@@ -43,10 +45,16 @@ export class WanTransformer extends Module<TransformerInput, Tensor> {
   readonly projOut: Linear;
   readonly scaleShiftTable: Parameter;
   readonly #attention: AttentionDispatcher;
+  readonly #parallelizer: Parallelizer | undefined;
+  #parallelism: Parallelism | undefined;
 
-  /** @param attention where the blocks' attention goes, made for `transformerAttentionRequests`. */
-  constructor(config: TransformerConfig, attention: AttentionDispatcher) {
+  /**
+   * @param attention where the blocks' attention goes, made for `transformerAttentionRequests`.
+   * @param parallelizer what {@link enableParallelism} splits the model with.
+   */
+  constructor(config: TransformerConfig, attention: AttentionDispatcher, parallelizer?: Parallelizer) {
     super();
+    this.#parallelizer = parallelizer;
     const dim = config.numAttentionHeads * config.attentionHeadDim;
     const [patchFrames, patchHeight, patchWidth] = config.patchSize;
     this.config = config;
@@ -86,6 +94,41 @@ export class WanTransformer extends Module<TransformerInput, Tensor> {
    */
   setAttentionBackend(backend: string | AttentionBackend): void {
     this.#attention.use(backend);
+  }
+
+  /** How the model is split, where it is. */
+  get parallelism(): Parallelism | undefined {
+    return this.#parallelism;
+  }
+
+  /**
+   * Splits the model's work, before or after a first run; it gives the same results. Another call splits
+   * it anew.
+   *
+   * @throws {TensorError} `argument` where the model was made without anything to split it with;
+   * what the parallelizer throws. The model then stays as it was before the first call.
+   */
+  enableParallelism(degrees: ParallelDegrees = {}): void {
+    if (!this.#parallelizer) {
+      const expected = "called on a transformer of a pipeline, which knows the ranks";
+      throw TensorError.argument("enableParallelism", "transformer", expected, "one without a parallelizer");
+    }
+    this.disableParallelism();
+    this.#parallelism = this.#parallelizer.enable(
+      {
+        root: this,
+        plan: transformerContextParallelPlan,
+        attention: this.#attention,
+        heads: this.config.numAttentionHeads,
+      },
+      degrees,
+    );
+  }
+
+  /** Makes the model whole again. */
+  disableParallelism(): void {
+    this.#parallelism?.[Symbol.dispose]();
+    this.#parallelism = undefined;
   }
 
   /**

@@ -45,3 +45,24 @@ export function attention(
   const [output, logSumExp] = handles.map((handle) => new Tensor(handle)) as [Tensor, Tensor?];
   return logSumExp ? { output, logSumExp } : { output };
 }
+
+/**
+ * Attention over the keys of two parts, from what {@link attention} returned for each: outputs
+ * (B, S, H, D), of which `first`'s is float32, weighted by their log-sum-exps (B, S, H). Both results are
+ * float32. A part without keys, whose log-sum-exp is −∞, adds nothing.
+ */
+export function mergeAttention(
+  first: Required<AttentionResult>,
+  second: Required<AttentionResult>,
+): Required<AttentionResult> {
+  const handles = callNative(() =>
+    native.mergeAttention(
+      first.output.native,
+      first.logSumExp.native,
+      second.output.native,
+      second.logSumExp.native,
+    ),
+  );
+  const [output, logSumExp] = handles.map((handle) => new Tensor(handle)) as [Tensor, Tensor];
+  return { output, logSumExp };
+}

@@ -1,0 +1,51 @@
+import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { launchRanks } from "@wan-ts/distributed";
+import type { ContextParallelOptions } from "./config.ts";
+
+const program = join(import.meta.dir, "..", "test", "rank.ts");
+
+async function run(
+  worldSize: number,
+  given: { tokens: number; heads: number; dtype: string; options: ContextParallelOptions },
+): Promise<string> {
+  const lines: string[] = [];
+  const failure = await launchRanks({
+    worldSize,
+    command: [process.execPath, program, JSON.stringify(given)],
+    captureRank0: true,
+    onLine: (rank, line) => lines.push(`${rank}: ${line}`),
+  }).then(
+    () => "",
+    (error: unknown) => `${String(error)}\n${lines.join("\n")}`,
+  );
+  return failure;
+}
+
+describe("attention over ranks", () => {
+  for (const dtype of ["float32", "bfloat16"]) {
+    for (const [worldSize, tokens, heads] of [
+      [1, 5, 3],
+      [2, 13, 5],
+      [4, 13, 4],
+      [5, 13, 12],
+    ] as const) {
+      test(`Ulysses gives the same bytes: ${tokens} tokens, ${heads} heads, ${worldSize} ranks, ${dtype}`, async () => {
+        expect(await run(worldSize, { tokens, heads, dtype, options: { ulyssesDegree: worldSize } })).toBe(
+          "",
+        );
+      });
+    }
+    for (const [worldSize, tokens, heads, options] of [
+      [2, 7, 3, { ringDegree: 2 }],
+      [3, 13, 1, { ringDegree: 3 }],
+      [4, 13, 3, { ringDegree: 2, ulyssesDegree: 2 }],
+      [6, 13, 5, { ringDegree: 2, ulyssesDegree: 3 }],
+    ] as const) {
+      const name = JSON.stringify(options).replaceAll('"', "");
+      test(`a ring is within rounding: ${tokens} tokens, ${heads} heads, ${name}, ${dtype}`, async () => {
+        expect(await run(worldSize, { tokens, heads, dtype, options })).toBe("");
+      });
+    }
+  }
+});
