@@ -28,6 +28,8 @@ pub enum ErrorCode {
     System,
     /// The ranks can't come together: a missing or doubled one, or another version.
     StartUp,
+    /// The ranks are planned alone: there are no others.
+    Planned,
 }
 
 impl ErrorCode {
@@ -45,6 +47,7 @@ impl ErrorCode {
             Self::Cancelled => "cancelled",
             Self::System => "system",
             Self::StartUp => "startUp",
+            Self::Planned => "planned",
         }
     }
 }
@@ -137,6 +140,7 @@ impl fmt::Display for TransportError {
             }
             ErrorCode::Cancelled => write!(f, "cancelled"),
             ErrorCode::System => write!(f, "{found}"),
+            ErrorCode::Planned => write!(f, "{found}, and can't run: {expected}"),
             ErrorCode::StartUp => write!(f, "{found}; {expected}"),
         }
     }

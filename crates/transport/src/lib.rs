@@ -19,6 +19,7 @@ mod descriptor;
 mod error;
 mod ledger;
 pub mod local;
+pub mod planned;
 mod process_group;
 pub mod reshard;
 

@@ -65,6 +65,11 @@ pub trait ProcessGroup: Send + Sync {
         parts: &[Vec<usize>],
     ) -> Result<Option<Arc<dyn ProcessGroup>>, TransportError>;
 
+    /// Whether [`ProcessGroup::allocate`] gives memory.
+    fn shares_memory(&self) -> bool {
+        false
+    }
+
     /// Memory from which other members read directly, where the transport has any.
     fn allocate(&self, bytes: usize) -> Result<Arc<dyn SharedAllocation>, TransportError>;
 
@@ -73,6 +78,16 @@ pub trait ProcessGroup: Send + Sync {
 
     /// Reports that this member will never come to its next collective, and why.
     fn abandon(&self, reason: &str);
+}
+
+/// Whether the parts of a split are lists of different places below `size`, none empty.
+pub(crate) fn are_disjoint(parts: &[Vec<usize>], size: usize) -> bool {
+    let mut seen = vec![false; size];
+    !parts.iter().any(Vec::is_empty)
+        && parts
+            .iter()
+            .flatten()
+            .all(|member| *member < size && !std::mem::replace(&mut seen[*member], true))
 }
 
 /// A collective under way. Dropping it without completing it fails the group.

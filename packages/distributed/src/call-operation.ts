@@ -1,12 +1,20 @@
 import { isTensorErrorCode, TensorError } from "@wan-ts/tensor";
+import { type CollectiveError, collectiveErrorFrom } from "./errors.ts";
 
-/** Calls into the addon, turning refused arguments into {@link TensorError}s. */
+/**
+ * Calls into the addon, turning refused arguments into {@link TensorError}s and errors about ranks into
+ * {@link CollectiveError}s.
+ */
 export function callOperation<T>(call: () => T): T {
   try {
     return call();
   } catch (error) {
-    throw (error instanceof Error && tensorErrorFrom(error.message)) || error;
+    throw (error instanceof Error && typedErrorFrom(error.message)) || error;
   }
+}
+
+function typedErrorFrom(text: string): TensorError | CollectiveError | undefined {
+  return tensorErrorFrom(text) ?? collectiveErrorFrom(text);
 }
 
 function tensorErrorFrom(text: string): TensorError | undefined {

@@ -10,6 +10,7 @@ const collectiveCodes = [
   "cancelled",
   "system",
   "startUp",
+  "planned",
 ] as const;
 
 /** What kind of thing went wrong between ranks. */

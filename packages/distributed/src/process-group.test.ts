@@ -37,6 +37,12 @@ describe("a process group", () => {
     });
   }
 
+  for (const worldSize of [1, 2, 4]) {
+    test(`counts in a plan what a run moves, with ${worldSize} ranks`, async () => {
+      await run("planned", worldSize);
+    });
+  }
+
   test("keeps the stream's order among other operations", async () => {
     await run("pipeline", 3);
   });

@@ -1,7 +1,6 @@
 import type { NativeProcessGroup } from "@wan-ts/binding";
 import { concatenate, type DType, Tensor, TensorError } from "@wan-ts/tensor";
 import { callOperation } from "./call-operation.ts";
-import { collectiveErrorFrom } from "./errors.ts";
 
 /** Completed collectives of one kind; payload bytes, what a member sends itself apart. */
 export interface LedgerEntry {
@@ -41,10 +40,13 @@ export class ProcessGroup {
   /** This process's place among the members. */
   readonly index: number;
   readonly #native: NativeProcessGroup;
+  readonly #groups: ProcessGroup[];
 
-  /** @internal Use {@link Ranks.world} and {@link ProcessGroup.split}. */
-  constructor(group: NativeProcessGroup) {
+  /** @internal Use {@link Ranks.world} and {@link ProcessGroup.split}. It enters itself into `groups`. */
+  constructor(group: NativeProcessGroup, groups: ProcessGroup[]) {
     this.#native = group;
+    this.#groups = groups;
+    groups.push(this);
     this.label = group.label;
     this.members = group.members;
     this.index = group.index;
@@ -198,13 +200,8 @@ export class ProcessGroup {
    */
   split(label: string, parts: readonly (readonly number[])[]): ProcessGroup | undefined {
     const lists = parts.map((part) => [...part]);
-    let group: NativeProcessGroup | null;
-    try {
-      group = callOperation(() => this.#native.split(label, lists));
-    } catch (error) {
-      throw (error instanceof Error && collectiveErrorFrom(error.message)) || error;
-    }
-    return group ? new ProcessGroup(group) : undefined;
+    const group = callOperation(() => this.#native.split(label, lists));
+    return group ? new ProcessGroup(group, this.#groups) : undefined;
   }
 
   /** What this group has completed so far, by kind. */

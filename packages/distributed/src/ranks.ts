@@ -1,5 +1,7 @@
 import * as native from "@wan-ts/binding";
+import { callOperation } from "./call-operation.ts";
 import { type CollectiveError, collectiveErrorFrom, RankEnvironmentError } from "./errors.ts";
+import { type RankLedgerEntry, rankLedger } from "./ledger.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { sharedFileVariable } from "./rank-environment.ts";
 import { resolveRank } from "./resolve-rank.ts";
@@ -36,6 +38,11 @@ export interface Ranks {
   readonly fail: (reason: string) => void;
   /** The first failure of any collective of this process. */
   readonly failure: () => CollectiveError | undefined;
+  /**
+   * What all groups that were made of these ranks have completed so far, by group and kind, in the
+   * order in which groups were made. Groups of one label count together.
+   */
+  readonly ledger: () => readonly RankLedgerEntry[];
 }
 
 /**
@@ -61,14 +68,36 @@ export function joinRanks(options: JoinOptions = {}): Ranks | undefined {
     windowBytes: options.windowBytes,
   };
   const { rank, worldSize, localRank } = place;
-  const ranks = callTransport(() =>
+  const ranks = callOperation(() =>
     native.NativeRanks.join(Number(descriptor), rank, worldSize, withoutUndefined(settings)),
   );
+  return ranksOf(ranks, { rank, worldSize, localRank });
+}
+
+/**
+ * One rank of a run that there isn't: for a tensor `Rehearsal`, in which its collectives check their
+ * arguments, return tensors without values, and are counted in the ledger as a real run counts them.
+ * Groups split without communication. Outside of a rehearsal collectives throw.
+ *
+ * @throws {CollectiveError} `argument` unless 0 ≤ rank < worldSize; from collectives outside of a
+ * rehearsal, `planned`.
+ */
+export function plannedRanks(place: { readonly rank: number; readonly worldSize: number }): Ranks {
+  const { rank, worldSize } = place;
+  const ranks = callOperation(() => native.NativeRanks.planned(rank, worldSize));
+  return ranksOf(ranks, { rank, worldSize, localRank: rank });
+}
+
+function ranksOf(
+  ranks: native.NativeRanks,
+  place: { readonly rank: number; readonly worldSize: number; readonly localRank: number },
+): Ranks {
+  const groups: ProcessGroup[] = [];
   return {
-    rank,
-    size: worldSize,
-    localRank,
-    world: new ProcessGroup(ranks.world()),
+    rank: place.rank,
+    size: place.worldSize,
+    localRank: place.localRank,
+    world: new ProcessGroup(ranks.world(), groups),
     note: (position) => ranks.note(position),
     finish: () => ranks.finish(),
     fail: (reason) => ranks.fail(reason),
@@ -76,16 +105,8 @@ export function joinRanks(options: JoinOptions = {}): Ranks | undefined {
       const facts = ranks.failure();
       return facts == null ? undefined : collectiveErrorFrom(facts);
     },
+    ledger: () => rankLedger(groups),
   };
-}
-
-/** Calls into the addon, turning its errors about ranks into {@link CollectiveError}s. */
-function callTransport<T>(call: () => T): T {
-  try {
-    return call();
-  } catch (error) {
-    throw (error instanceof Error && collectiveErrorFrom(error.message)) || error;
-  }
 }
 
 function withoutUndefined(

@@ -5,8 +5,8 @@
  */
 
 import { expect } from "bun:test";
-import { add, memory, scope, synchronize, Tensor, TensorError, traceOperations } from "@wan-ts/tensor";
-import { joinRanks, type Ranks } from "../src/index.ts";
+import { add, memory, Rehearsal, scope, synchronize, Tensor, TensorError, traceOperations } from "@wan-ts/tensor";
+import { joinRanks, ledgerSince, plannedRanks, type Ranks } from "../src/index.ts";
 
 const numbers = (length: number, start: number): number[] =>
   Array.from({ length }, (_, index) => start + index);
@@ -155,6 +155,59 @@ async function reshard({ world, rank, size }: Ranks): Promise<void> {
   expect(memory().liveStorages).toBe(0);
 }
 
+/** Collectives of every kind in groups and their parts; returns the results' shapes. */
+async function mixed({ world }: Ranks): Promise<(readonly number[])[]> {
+  const { size, index } = world;
+  const members = numbers(size, 0);
+  const pairs = world.split("pairs", [members.slice(0, 2), members.slice(2)].filter((part) => part.length > 0));
+  const first = world.split("first", [[0]]);
+  expect(first === undefined).toBe(index !== 0);
+  const rows = Tensor.full([index + 1, 6, 4], 1, "bfloat16");
+  const sizes = { gather: { dim: 0, sizes: numbers(size, 1) }, split: { dim: 1, sizes: [6] } };
+  sizes.split.sizes.push(...numbers(size - 1, 0).map(() => 0));
+  const results = [
+    rows,
+    world.allGather(rows, { sizes: sizes.gather.sizes }),
+    ...world.reshard([rows, rows], sizes),
+    world.allReduce(Tensor.full([5], 1)),
+    world.reduceScatter(Tensor.full([3 * size, 2], 1), { sizes: numbers(size, 0).map(() => 3) }),
+    world.broadcast(index === 0 ? Tensor.full([7], 1) : { shape: [7], dtype: "float32" }, 0),
+    ...world.allToAll(members.map(() => Tensor.full([3], 1))),
+  ];
+  if (size > 1) {
+    results.push(world.exchange(Tensor.full([9], 1), (index + 1) % size, (index + size - 1) % size));
+    if (index === 0) await world.send(Tensor.full([11], 1), 1);
+    if (index === 1) results.push(world.receive({ shape: [11], dtype: "float32" }, 0));
+  }
+  if (pairs) results.push(pairs.allGather(Tensor.full([2], 1)));
+  await world.barrier();
+  await synchronize();
+  return results.map((result) => result.shape);
+}
+
+/** A plan counts what a run moves, entry by entry, and has the shapes that the run has. */
+async function planned(ranks: Ranks): Promise<void> {
+  const empty = ranks.ledger();
+  const shapes = await mixed(ranks);
+  const plan = plannedRanks({ rank: ranks.rank, worldSize: ranks.size });
+  expect(() => plan.world.allReduce(Tensor.full([1], 1))).toThrow(/of planned ranks/);
+  expect(plan.ledger()).toEqual([]);
+  {
+    using rehearsal = new Rehearsal();
+    expect(await mixed(plan)).toEqual(shapes);
+    expect(rehearsal.take().operations.map(({ operation }) => operation)).toContain("all-to-all");
+    expect(() => plan.world.allGather(Tensor.full([2], 1), { sizes: [] })).toThrow(TensorError);
+  }
+  expect(plan.ledger()).toEqual(ledgerSince(empty, ranks.ledger()));
+  expect(plan.ledger().length).toBeGreaterThan(8);
+  const before = ranks.ledger();
+  const moved = ranks.world.allReduce(Tensor.full([4], 1));
+  await values(moved);
+  expect(ledgerSince(before, ranks.ledger())).toMatchObject([
+    { group: "world", collective: "all-reduce", count: 1 },
+  ]);
+}
+
 /** Collectives among other operations, submitted without waiting. */
 async function pipeline({ world, size }: Ranks): Promise<void> {
   using result = scope(() => {
@@ -232,6 +285,7 @@ async function dieIn(how: "exit0" | "exit3" | "throw", { world, rank, note, fail
 const scenarios: Readonly<Record<string, (ranks: Ranks) => Promise<void>>> = {
   collectives,
   reshard,
+  planned,
   pipeline,
   trace,
   mismatch,

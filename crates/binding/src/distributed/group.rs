@@ -1,5 +1,6 @@
 //! Process groups: collectives as operations of the stream.
 
+use super::resharding::resharding;
 use super::{from_transport, lock};
 use crate::error;
 use crate::stream::cpu;
@@ -9,7 +10,8 @@ use napi_derive::napi;
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 use tensor_runtime::{DType, OutputBytes, RuntimeError, Tensor, Traffic};
-use transport::reshard::{MAX_TENSORS, Reshard, Share};
+use transport::planned::PlannedGroup;
+use transport::reshard::Share;
 use transport::{Buffer, BufferMut, Call, Memory, Operation, Peer, ProcessGroup, TransportError};
 
 /// Completed collectives of one kind.
@@ -29,6 +31,8 @@ pub struct NativeLedgerEntry {
 #[napi]
 pub struct NativeProcessGroup {
     group: Arc<dyn ProcessGroup>,
+    /// The same group, where it is of planned ranks.
+    planned: Option<Arc<PlannedGroup>>,
     failure: Arc<Mutex<Option<TransportError>>>,
 }
 
@@ -64,7 +68,13 @@ impl NativeProcessGroup {
         group: Arc<dyn ProcessGroup>,
         failure: Arc<Mutex<Option<TransportError>>>,
     ) -> Self {
-        NativeProcessGroup { group, failure }
+        NativeProcessGroup { group, planned: None, failure }
+    }
+
+    /// A handle to a group of planned ranks.
+    pub(super) fn planned(group: Arc<PlannedGroup>) -> Self {
+        let planned = Some(group.clone());
+        NativeProcessGroup { group, planned, failure: Arc::default() }
     }
 
     fn submit(
@@ -107,6 +117,12 @@ impl NativeProcessGroup {
         if room != received && received > 0 {
             let expected = format!("of {received} elements, as its sizes say");
             return Err(error::argument(name, "output", expected, format!("of {room}")));
+        }
+        if let Some(planned) = &self.planned {
+            if !cpu().is_rehearsing() {
+                return Err(from_transport(planned.refuse(name)));
+            }
+            planned.count(&operation, dtype);
         }
         let group = self.group.clone();
         let submitted_by = std::thread::current().id();
@@ -188,9 +204,13 @@ impl NativeProcessGroup {
             .iter()
             .map(|part| to_sizes("split", "parts", part))
             .collect::<Result<Vec<_>>>()?;
+        if let Some(planned) = &self.planned {
+            let group = planned.part(&label, &parts).map_err(from_transport)?;
+            return Ok(group.map(|group| NativeProcessGroup::planned(Arc::new(group))));
+        }
         cpu().synchronize();
         let group = self.group.split(&label, &parts).map_err(from_transport)?;
-        Ok(group.map(|group| NativeProcessGroup { group, failure: self.failure.clone() }))
+        Ok(group.map(|group| NativeProcessGroup::new(group, self.failure.clone())))
     }
 
     /// What has been completed so far, by kind.
@@ -282,7 +302,8 @@ impl NativeProcessGroup {
         let split = share("split", split_dim, &split_sizes)?;
         let inputs: Vec<Tensor> =
             inputs.into_iter().map(|input| input.get().cloned()).collect::<Result<_>>()?;
-        let (dtype, shape, reshard) = self.resharding(&inputs, gather, split)?;
+        let place = (self.group.index(), self.group.size());
+        let (dtype, shape, reshard) = resharding(place, &inputs, gather, split)?;
         let output = (dtype, reshard.shape_after(self.group.index()));
         let outputs = vec![output; inputs.len()];
         self.submit_all(Operation::Reshard(reshard), shape, inputs, outputs)
@@ -331,58 +352,6 @@ impl NativeProcessGroup {
         let output = if from.is_some() { (dtype, shape) } else { (DType::UInt8, vec![1]) };
         // Both sides know the number of elements; extents may differ from hop to hop of a ring.
         self.submit(Operation::Exchange { to, from }, Vec::new(), input, output)
-    }
-
-    /// The resharding of `inputs`, with their dtype and the extents of a tensor that is not shared
-    /// out.
-    fn resharding(
-        &self,
-        inputs: &[Tensor],
-        gather: Share,
-        split: Share,
-    ) -> Result<(DType, Vec<usize>, Reshard)> {
-        const NAME: &str = "reshard";
-        let describe = |input: &Tensor| format!("{} {:?}", input.dtype().name(), input.shape());
-        let Some(first) = inputs.first().filter(|_| inputs.len() <= MAX_TENSORS) else {
-            let expected = format!("from 1 to {MAX_TENSORS} tensors");
-            return Err(error::argument(NAME, "inputs", expected, inputs.len()));
-        };
-        let alike =
-            |input: &&Tensor| input.dtype() != first.dtype() || input.shape() != first.shape();
-        if let Some(other) = inputs.iter().find(alike) {
-            let expected = format!("all alike, {}", describe(first));
-            return Err(error::argument(NAME, "inputs", expected, describe(other)));
-        }
-        let (index, size, shape) = (self.group.index(), self.group.size(), first.shape());
-        for (name, share) in [("gather", &gather), ("split", &split)] {
-            if share.dim >= shape.len() || share.sizes.len() != size {
-                let expected = format!("a dimension of {shape:?} and {size} sizes");
-                let found = format!("dimension {} and {:?}", share.dim, share.sizes);
-                return Err(error::argument(NAME, name, expected, found));
-            }
-        }
-        let whole =
-            |share: &Share| share.sizes.iter().try_fold(0usize, |sum, size| sum.checked_add(*size));
-        if gather.dim == split.dim {
-            let expected = format!("another dimension than gather's, {}", gather.dim);
-            return Err(error::argument(NAME, "split", expected, split.dim));
-        }
-        if gather.sizes[index] != shape[gather.dim] {
-            let expected = format!("{} for member {index}, as {shape:?}", shape[gather.dim]);
-            return Err(error::argument(NAME, "gather", expected, format!("{:?}", gather.sizes)));
-        }
-        if whole(&split) != Some(shape[split.dim]) {
-            let expected = format!("sizes that add up to {} of {shape:?}", shape[split.dim]);
-            return Err(error::argument(NAME, "split", expected, format!("{:?}", split.sizes)));
-        }
-        let Some(gathered) = whole(&gather) else {
-            let found = format!("{:?}", gather.sizes);
-            return Err(error::argument(NAME, "gather", "sizes that can be added up", found));
-        };
-        let mut shape = shape.to_vec();
-        shape[gather.dim] = gathered;
-        let tensors = inputs.len();
-        Ok((first.dtype(), shape.clone(), Reshard { tensors, shape, gather, split }))
     }
 
     fn rows<'a>(

@@ -2,6 +2,7 @@
 
 mod group;
 mod ranks;
+mod resharding;
 
 use napi::bindgen_prelude::*;
 use serde_json::json;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use transport::local::{
     FaultKind, Launcher, LauncherSettings, LocalSettings, LocalTransport, RankState,
 };
+use transport::planned::PlannedTransport;
 use transport::{Transport, TransportError};
 
 /// What a rank has written.
@@ -152,8 +153,16 @@ fn to_settings(settings: NativeRankSettings) -> Result<LocalSettings> {
 /// This process as a rank.
 #[napi]
 pub struct NativeRanks {
-    transport: Arc<LocalTransport>,
+    transport: Arc<dyn Transport>,
+    /// The same transport, where the ranks are planned.
+    planned: Option<Arc<PlannedTransport>>,
     failure: Arc<Mutex<Option<TransportError>>>,
+}
+
+impl NativeRanks {
+    fn new(transport: Arc<dyn Transport>, planned: Option<Arc<PlannedTransport>>) -> Self {
+        NativeRanks { transport, planned, failure: Arc::default() }
+    }
 }
 
 #[napi]
@@ -170,13 +179,25 @@ impl NativeRanks {
         let world_size = to_size("joinRanks", "worldSize", world_size)?;
         let transport = LocalTransport::join(descriptor, rank, world_size, to_settings(settings)?)
             .map_err(from_transport)?;
-        Ok(NativeRanks { transport: Arc::new(transport), failure: Arc::default() })
+        Ok(NativeRanks::new(Arc::new(transport), None))
+    }
+
+    /// Rank `rank` of `world_size` that are planned alone, for rehearsals.
+    #[napi(factory, catch_unwind)]
+    pub fn planned(rank: f64, world_size: f64) -> Result<Self> {
+        let rank = to_size("plannedRanks", "rank", rank)?;
+        let world_size = to_size("plannedRanks", "worldSize", world_size)?;
+        let transport = Arc::new(PlannedTransport::new(rank, world_size).map_err(from_transport)?);
+        Ok(NativeRanks::new(transport.clone(), Some(transport)))
     }
 
     /// The group of all ranks.
     #[napi(catch_unwind)]
     pub fn world(&self) -> NativeProcessGroup {
-        NativeProcessGroup::new(self.transport.world(), self.failure.clone())
+        match &self.planned {
+            Some(planned) => NativeProcessGroup::planned(planned.planned_world()),
+            None => NativeProcessGroup::new(self.transport.world(), self.failure.clone()),
+        }
     }
 
     /// Publishes where this rank is, such as "step 3, block 7", once the stream has come to it.

@@ -6,14 +6,14 @@ use super::control::Lane;
 use super::exchange::{Exchange, Mail, exchange_number};
 use super::fault::Fault;
 use super::movement::Movement;
+use super::shape::Shape;
 use super::under_way::UnderWay;
 use super::wait::describe;
 use crate::call::{Call, Memory, Operation};
 use crate::descriptor::{Descriptor, Detail, OperationKind};
 use crate::error::{ErrorCode, TransportError};
 use crate::ledger::Ledger;
-use crate::process_group::{Pending, ProcessGroup, SharedAllocation};
-use crate::reshard::Reshard;
+use crate::process_group::{Pending, ProcessGroup, SharedAllocation, are_disjoint};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
@@ -246,38 +246,6 @@ impl LocalGroup {
     }
 }
 
-/// What members compare of a call; see [`Descriptor::new`].
-struct Shape {
-    extents: Vec<usize>,
-    sizes: Vec<usize>,
-    elements: usize,
-    detail: Detail,
-}
-
-impl Shape {
-    fn of(call: &Call) -> Shape {
-        let extents = call.shape.clone();
-        let sum = |sizes: &Vec<usize>| sizes.iter().sum();
-        let (sizes, elements, detail) = match &call.operation {
-            Operation::AllGather { counts } | Operation::ReduceScatter { counts } => {
-                (counts.clone(), sum(counts), Detail::None)
-            }
-            Operation::Broadcast { root, count } => (Vec::new(), *count, Detail::Root(*root)),
-            Operation::AllReduce { count } => (Vec::new(), *count, Detail::None),
-            Operation::Reshard(reshard) => {
-                let Reshard { tensors, shape, gather, split } = reshard;
-                let sizes = [gather.sizes.as_slice(), &split.sizes].concat();
-                let elements = tensors * shape.iter().product::<usize>();
-                let (tensors, gather, split) = (*tensors, gather.dim, split.dim);
-                let detail = Detail::Reshard { tensors, gather, split };
-                return Shape { extents: shape.clone(), sizes, elements, detail };
-            }
-            _ => (Vec::new(), 0, Detail::None),
-        };
-        Shape { extents, sizes, elements, detail }
-    }
-}
-
 impl ProcessGroup for LocalGroup {
     fn label(&self) -> &str {
         &self.label
@@ -321,13 +289,9 @@ impl ProcessGroup for LocalGroup {
             sources: vec![crate::Buffer::EMPTY],
             targets: vec![crate::BufferMut::EMPTY],
         };
-        let mut seen = vec![false; self.members.len()];
-        let disjoint = parts
-            .iter()
-            .flatten()
-            .all(|member| *member < seen.len() && !std::mem::replace(&mut seen[*member], true));
-        if !disjoint || parts.iter().any(Vec::is_empty) {
-            let expected = format!("disjoint lists of places below {}, none empty", seen.len());
+        if !are_disjoint(parts, self.members.len()) {
+            let room = self.members.len();
+            let expected = format!("disjoint lists of places below {room}, none empty");
             return Err(self.refuse(&call, expected, format!("the parts are {parts:?}")));
         }
         let lengths: Vec<usize> = parts.iter().map(Vec::len).collect();
@@ -364,6 +328,10 @@ impl ProcessGroup for LocalGroup {
             lane += part.len();
         }
         Ok(None)
+    }
+
+    fn shares_memory(&self) -> bool {
+        true
     }
 
     fn allocate(&self, bytes: usize) -> Result<Arc<dyn SharedAllocation>, TransportError> {

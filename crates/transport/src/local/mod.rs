@@ -26,6 +26,7 @@ mod resharding;
 mod rows;
 mod segment;
 mod settings;
+mod shape;
 mod sum;
 mod under_way;
 mod wait;
