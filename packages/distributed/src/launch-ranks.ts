@@ -13,6 +13,8 @@ export interface LaunchOptions {
   readonly cwd?: string;
   /** Shared memory that each rank can give out; only what is used takes memory (16 GiB). */
   readonly arenaBytes?: number;
+  /** Called with each rank's process once it is started. */
+  readonly onStart?: (rank: number, pid: number) => void;
   /** Gets the lines of all ranks but rank 0, which has this process's own output. */
   readonly onLine?: (rank: number, line: string) => void;
   /** Gets rank 0's lines as well, in place of this process's output. */
@@ -123,6 +125,7 @@ function startRank(options: LaunchOptions, rank: number, launcher: NativeLaunche
     },
     stdio: ["ignore", output, output, launcher.descriptor],
   });
+  options.onStart?.(rank, child.pid);
   const started: Rank = { child, errorOutput: "", read: Promise.resolve() };
   const forward = (line: string): void => options.onLine?.(rank, line);
   const readers: Promise<void>[] = [];

@@ -30,3 +30,4 @@ export { type ResampleName, resampleNames } from "./resample-filters.ts";
 export { resize } from "./resize.ts";
 export type { RgbImage } from "./rgb-image.ts";
 export type { VideoFrames } from "./video-frames.ts";
+export { type FileContent, removeTemporaries, writeFileWhole } from "./write-whole.ts";

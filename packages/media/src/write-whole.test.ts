@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, readlink, rm, symlink, writeFile } from "node
 import { join } from "node:path";
 import { outputFailure } from "../test/output-failure.ts";
 import { temporaryFolder } from "../test/temporary-folder.ts";
-import { writeDirectoryWhole, writeFileWhole } from "./write-whole.ts";
+import { removeTemporaries, writeDirectoryWhole, writeFileWhole } from "./write-whole.ts";
 
 const bytes = (...values: number[]) => Uint8Array.from(values);
 
@@ -37,6 +37,23 @@ describe("writeFileWhole", () => {
     expect(error.code).toBe("writeFailed");
     expect(await readFile(path, "utf8")).toBe("old");
     expect(await readdir(folder.path)).toEqual(["a.png"]);
+  });
+
+  test("takes pieces, and leaves nothing where one fails", async () => {
+    await using folder = await temporaryFolder();
+    const path = join(folder.path, "a.json");
+    async function* pieces(fails: boolean) {
+      yield bytes(1, 2);
+      yield bytes();
+      if (fails) throw new Error("no more");
+      yield bytes(3);
+    }
+    await writeFileWhole(path, pieces(false));
+    expect([...(await readFile(path))]).toEqual([1, 2, 3]);
+    const error = await writeFileWhole(path, pieces(true)).catch((thrown: unknown) => thrown);
+    expect(String(error)).toContain("no more");
+    expect([...(await readFile(path))]).toEqual([1, 2, 3]);
+    expect(await readdir(folder.path)).toEqual(["a.json"]);
   });
 
   test("a full disk is told as such, and leaves the old file", async () => {
@@ -116,5 +133,50 @@ describe("writeDirectoryWhole", () => {
       }),
     );
     expect(error.code).toBe("missingFolder");
+  });
+});
+
+describe("removeTemporaries", () => {
+  /** What a process leaves that is killed while it writes; returns its number. */
+  async function leave(script: string): Promise<number> {
+    const module = JSON.stringify(join(import.meta.dir, "write-whole.ts"));
+    const child = Bun.spawn([process.execPath, "-e", `import * as whole from ${module}; ${script}`], {
+      stdio: ["ignore", "ignore", "inherit"],
+    });
+    await child.exited;
+    expect(child.signalCode).toBe("SIGKILL");
+    return child.pid;
+  }
+  const die = `process.kill(process.pid, "SIGKILL"); await new Promise(() => {});`;
+
+  test("removes what a killed process left, and nothing else", async () => {
+    await using folder = await temporaryFolder();
+    const path = join(folder.path, "a.png");
+    await writeFile(path, "old");
+    await writeFile(join(folder.path, ".a.png.1-x.part"), "of another process");
+    const pieces = `(async function* () { yield new Uint8Array(9); ${die} })()`;
+    const pid = await leave(`await whole.writeFileWhole(${JSON.stringify(path)}, ${pieces});`);
+    expect(await readdir(folder.path)).toHaveLength(3);
+    await removeTemporaries(path, pid);
+    expect((await readdir(folder.path)).toSorted()).toEqual([".a.png.1-x.part", "a.png"]);
+    expect(await readFile(path, "utf8")).toBe("old");
+  });
+
+  test("removes a directory that was being filled", async () => {
+    await using folder = await temporaryFolder();
+    const path = join(folder.path, "frames");
+    const fill = `async (write) => { await write("000000.png", new Uint8Array(9)); ${die} }`;
+    const pid = await leave(`await whole.writeDirectoryWhole(${JSON.stringify(path)}, ${fill});`);
+    await removeTemporaries(path, pid);
+    expect(await readdir(folder.path)).toEqual([]);
+  });
+
+  test("puts back a directory that was moved aside", async () => {
+    await using folder = await temporaryFolder();
+    await mkdir(join(folder.path, ".frames.7-x.replaced"));
+    await mkdir(join(folder.path, ".frames.7-y.part"));
+    await removeTemporaries(join(folder.path, "frames"), 7);
+    expect(await readdir(folder.path)).toEqual(["frames"]);
+    await removeTemporaries(join(folder.path, "none/frames"), 7);
   });
 });

@@ -1,17 +1,20 @@
 import { randomUUID } from "node:crypto";
-import { lstat, mkdir, open, realpath, rename, rm } from "node:fs/promises";
+import { lstat, mkdir, open, readdir, realpath, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { checkDirectoryTarget, checkFileTarget, kindOfEntry } from "./output-path.ts";
 import { isMissing, outputError } from "./output-system-error.ts";
+
+/** What a file is written from: its bytes, or pieces of them, one after the other. */
+export type FileContent = Uint8Array | AsyncIterable<Uint8Array>;
 
 /**
  * Writes a file whole or not at all: under a temporary name in the same folder, flushed to the disk,
  * then renamed. On failure the temporary file is removed, and a file that was there before stays. A
  * symbolic link is followed, not replaced.
  *
- * @throws {OutputError}
+ * @throws {OutputError}, and what the pieces throw
  */
-export async function writeFileWhole(path: string, data: Uint8Array): Promise<void> {
+export async function writeFileWhole(path: string, data: FileContent): Promise<void> {
   await checkFileTarget(path);
   let temporary: string | null = null;
   try {
@@ -43,7 +46,7 @@ export async function writeDirectoryWhole(
     await followedLink(path).catch((error: unknown) => Promise.reject(outputError(error, path))),
   );
   const temporary = temporaryName(target);
-  const replaced = temporaryName(target);
+  const replaced = temporaryName(target, replacedEnding);
   let moved = false;
   try {
     await guarded(path, () => mkdir(temporary));
@@ -74,8 +77,39 @@ async function guarded(path: string, operation: () => Promise<unknown>): Promise
   }
 }
 
-function temporaryName(target: string): string {
-  return join(dirname(target), `.${basename(target)}.${randomUUID()}.part`);
+/**
+ * Removes what process `pid` left beside `path` when it was killed while it wrote there, and puts back
+ * the directory that it had moved aside. Call it only once that process is gone.
+ *
+ * @throws {OutputError}
+ */
+export async function removeTemporaries(path: string, pid: number): Promise<void> {
+  await guarded(path, async () => {
+    const target = resolve(await followedLink(path));
+    const folder = dirname(target);
+    const names = await readdir(folder).catch((error: unknown) => {
+      if (isMissing(error)) return [];
+      throw error;
+    });
+    const start = temporaryStart(target, pid);
+    for (const name of names.filter((each) => each.startsWith(start))) {
+      const left = join(folder, name);
+      const wanted = name.endsWith(replacedEnding) && (await kindOfEntry(target)) === "none";
+      if (wanted) await rename(left, target);
+      else if (/\.(part|partial|replaced)$/.test(name)) await rm(left, { recursive: true, force: true });
+    }
+  });
+}
+
+const replacedEnding = ".replaced";
+
+/** As the addon names temporary safetensors files too. */
+function temporaryStart(target: string, pid: number): string {
+  return `.${basename(target)}.${pid}-`;
+}
+
+function temporaryName(target: string, ending = ".part"): string {
+  return join(dirname(target), `${temporaryStart(target, process.pid)}${randomUUID()}${ending}`);
 }
 
 async function followedLink(path: string): Promise<string> {
@@ -87,10 +121,11 @@ async function followedLink(path: string): Promise<string> {
   }
 }
 
-async function writeAndFlush(path: string, data: Uint8Array): Promise<void> {
+async function writeAndFlush(path: string, data: FileContent): Promise<void> {
   const file = await open(path, "wx");
   try {
-    await file.writeFile(data);
+    if (Symbol.asyncIterator in data) for await (const piece of data) await file.writeFile(piece);
+    else await file.writeFile(data);
     await file.sync();
   } finally {
     await file.close();
