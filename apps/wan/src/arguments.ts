@@ -8,9 +8,25 @@ import { InputError } from "./input-error.ts";
 
 /** What the command line asks for. */
 export type Request =
-  | { readonly command: "generate" | "plan"; readonly configFile: string | undefined; readonly flags: Config }
+  | { readonly command: "generate"; readonly configFile: string | undefined; readonly flags: Config }
+  | ({
+      readonly command: "plan";
+      readonly configFile: string | undefined;
+      readonly flags: Config;
+    } & PlanFlags)
   | { readonly command: "doctor"; readonly json: boolean }
   | { readonly command: "help" | "version"; readonly text: string };
+
+/** What `plan` alone is asked. */
+export interface PlanFlags {
+  /** Ranks to plan for, on whatever machines; by default those of `--nproc`. */
+  readonly ranks: number | undefined;
+  /** Bytes a second that each rank sends and receives at the same time. */
+  readonly bandwidth: number | undefined;
+}
+
+/** The most ranks that are planned for. */
+const mostRanks = 256;
 
 /** Columns of help where the output has no width of its own. */
 const helpWidth = 110;
@@ -53,15 +69,18 @@ export function parseArguments(argv: readonly string[]): Request {
     for (const flag of flags) command.addOption(toOption(flag));
     return command.action((excess: readonly string[], values: Record<string, unknown>) => {
       refuseExcess(excess, isDefault ? ["generate", "doctor", "plan"] : []);
-      request = {
-        command: name,
+      const common = {
         configFile: values.config as string | undefined,
         flags: checkConfig(toConfig(values), namedByFlag),
       };
+      request =
+        name === "plan" ? { command: name, ...common, ...planFlags(values) } : { command: name, ...common };
     });
   };
   const generate = runCommand("generate", "make a video; what runs without a command", true);
-  runCommand("plan", "memory, work and time of the same run, without loading weights", false);
+  runCommand("plan", "memory, work and time of the same run, without loading weights", false)
+    .option("--ranks <N>", "ranks to plan for: shards, collectives, memory and efficiency")
+    .option("--bandwidth <X>", "GB/s that a rank sends and receives at the same time (default: 5)");
   program
     .command("doctor")
     .description("devices, CPU features, libraries, backends; what is missing and how to get it")
@@ -93,6 +112,30 @@ A checkpoint may come with defaults of its own, as the embedded one does (defaul
     throw new InputError(error.message.replace(/^error: /, "").replaceAll("\n", " "));
   }
   return request ?? { command: "help", text: written };
+}
+
+function planFlags({ ranks, bandwidth }: Record<string, unknown>): PlanFlags {
+  const number = (name: string, text: unknown, fits: (value: number) => boolean, expected: string) => {
+    if (text === undefined) return undefined;
+    const value = Number(text);
+    if (String(text).trim() !== "" && fits(value)) return value;
+    throw new InputError(`${name} must be ${expected}, but is ${JSON.stringify(text)}`);
+  };
+  const gigabytes = number(
+    "--bandwidth",
+    bandwidth,
+    (value) => value > 0 && Number.isFinite(value),
+    "a number above 0",
+  );
+  return {
+    ranks: number(
+      "--ranks",
+      ranks,
+      (value) => Number.isInteger(value) && value >= 1 && value <= mostRanks,
+      `a whole number from 1 to ${mostRanks}`,
+    ),
+    bandwidth: gigabytes === undefined ? undefined : gigabytes * 1e9,
+  };
 }
 
 /** Commands take flags alone; a word that stands by itself was most likely meant as a command. */

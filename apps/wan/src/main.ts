@@ -24,7 +24,7 @@ try {
       doctor(request.json);
       break;
     case "plan":
-      await showPlan(request.configFile, request.flags);
+      await showPlan(request.configFile, request.flags, request);
       break;
     case "generate":
       await generate(request.configFile, request.flags, interruption.signal);

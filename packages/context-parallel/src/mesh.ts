@@ -67,8 +67,8 @@ export interface MeshGroups {
 export function makeGroups(mesh: DeviceMesh, world: ProcessGroup): MeshGroups {
   const along = (axis: MeshAxis): ProcessGroup | undefined => {
     const groups = mesh.groupsAlong(axis);
-    if (groups[0]?.length === 1) return undefined;
-    return groups.length === 1 ? world : world.split(axis, groups);
+    // One of its own where it is all ranks, too: the ledger then tells what the axis exchanged.
+    return groups[0]?.length === 1 ? undefined : world.split(axis, groups);
   };
   const [cfg, ring, ulysses] = [along("cfg"), along("ring"), along("ulysses")];
   const sequence = ring && ulysses ? along("sequence") : (ring ?? ulysses);

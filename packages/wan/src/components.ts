@@ -1,15 +1,23 @@
 import { AttentionDispatcher, type AttentionRegistry, type AttentionRequest } from "@wan-ts/attention";
-import { ContextParallelizer, type ContextParallelOptions, type RanksOfRun } from "@wan-ts/context-parallel";
+import {
+  ContextParallelizer,
+  type ContextParallelOptions,
+  type RanksOfRun,
+  splitFeaturesOverRanks,
+  splitRowsOverRanks,
+} from "@wan-ts/context-parallel";
 import type { ComponentName } from "@wan-ts/hub";
 import {
   ClipVisionEncoder,
   clipVisionAttentionRequests,
+  clipVisionFeaturePlan,
   clipVisionLoadOptions,
   type TransformerConfig,
   transformerAttentionRequests,
   transformerLoadOptions,
   Umt5Encoder,
   umt5AttentionRequests,
+  umt5FeaturePlan,
   umt5LoadOptions,
   vaeAttentionRequests,
   WanTransformer,
@@ -51,8 +59,13 @@ export interface LoadOptions extends OpenOptions {
   readonly cpuOffload?: boolean | undefined;
   /** The ranks that this process is one of, by `joinRanks` of `@wan-ts/distributed`; by default none. */
   readonly ranks?: RanksOfRun | undefined;
-  /** How the transformers are split over the ranks, checked before weights load; by default not at all. */
+  /**
+   * How the transformers are split over the ranks, checked before weights load; by default not at all.
+   * With it the VAE is split by rows, and the image encoder by features.
+   */
   readonly parallel?: ContextParallelOptions | undefined;
+  /** Whether the text encoder is split over the ranks by features, each holding its share; by default not. */
+  readonly parallelTextEncoder?: boolean | undefined;
   /** Prompts whose embeddings are kept for later calls; by default 16, about 2 MB each for a prompt of 128 tokens. */
   readonly promptCacheSize?: number | undefined;
 }
@@ -109,7 +122,17 @@ export async function loadComponents(
     textConfig,
     dispatcher("textEncoder", umt5AttentionRequests(textConfig, dtype, device)),
   );
-  const vae = new WanVae(vaeConfig, dispatcher("vae", vaeAttentionRequests(vaeConfig, "float32", device)));
+  const world = options.ranks?.world;
+  const several = world !== undefined && world.size > 1;
+  const vae = new WanVae(
+    vaeConfig,
+    dispatcher("vae", vaeAttentionRequests(vaeConfig, "float32", device)),
+    several ? (root, plan) => splitRowsOverRanks(root, plan, world) : undefined,
+  );
+  if (several && options.parallel) vae.enableParallelism();
+  if (several && options.parallelTextEncoder) {
+    splitFeaturesOverRanks(textEncoder, umt5FeaturePlan(textConfig), world);
+  }
   const models = {
     textEncoder: weighted(
       "textEncoder",
@@ -130,6 +153,9 @@ export async function loadComponents(
       imageConfig.encoder,
       dispatcher("imageEncoder", clipVisionAttentionRequests(imageConfig.encoder, "float32", device)),
     );
+    if (several && options.parallel) {
+      splitFeaturesOverRanks(encoder, clipVisionFeaturePlan(imageConfig.encoder), world);
+    }
     imageEncoder = {
       encoder: weighted("imageEncoder", encoder, clipVisionLoadOptions(encoder, "float32")),
       preprocessor: imageConfig.preprocessor,

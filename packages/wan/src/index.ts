@@ -28,6 +28,13 @@ export { WanPipeline } from "./pipeline.ts";
 export { InsufficientMemoryError } from "./plan/insufficient-memory-error.ts";
 export { describeMachine, type Machine, type MachineSpeed, measureSpeed } from "./plan/machine.ts";
 export type { OperationKind } from "./plan/operation-cost.ts";
+export {
+  alternatives,
+  planRanks,
+  type RankPlan,
+  type RanksPlan,
+  type RanksSetting,
+} from "./plan/plan-ranks.ts";
 export type { PartName, RehearsedPart, RunOptions } from "./plan/rehearse-run.ts";
 export { planRun, type RunPlan, type StagePlan } from "./plan/run-plan.ts";
 export { type FittingRun, fitsMemory, type RunChange, whatWouldFit } from "./plan/what-would-fit.ts";

@@ -10,7 +10,7 @@ import { benchAttention, checkAgainstPlainKernels, countFlops, fillWithRandom } 
 import { uniformTensor } from "./values.ts";
 
 /** Wan-1.3B's width with the image keys of image to video, two blocks deep. */
-const config = parseTransformerConfig(
+export const blocksConfig = parseTransformerConfig(
   {
     num_attention_heads: 12,
     attention_head_dim: 128,
@@ -26,7 +26,7 @@ const config = parseTransformerConfig(
 );
 
 /** Tokens of latents, text and image. */
-interface Lengths {
+export interface Lengths {
   readonly grid: readonly [frames: number, height: number, width: number];
   readonly text: number;
   readonly image: number;
@@ -46,8 +46,8 @@ function blocksCase(dtype: BenchDType): BenchmarkCase {
     dtype,
     peer: { operation: "blocks", dtype, grid: full.grid, text: full.text, image: full.image },
     prepare() {
-      const attention = benchAttention(transformerAttentionRequests(config, dtype, "cpu"));
-      const transformer = new WanTransformer(config, attention);
+      const attention = benchAttention(transformerAttentionRequests(blocksConfig, dtype, "cpu"));
+      const transformer = new WanTransformer(blocksConfig, attention);
       fillWithRandom(transformer, transformerLoadOptions(dtype));
       const inputs = new BlockInputs(transformer, full, dtype);
       const run = (): Tensor => inputs.run();
@@ -77,14 +77,14 @@ class BlockInputs implements Disposable {
   readonly #grid: { readonly frames: number; readonly height: number; readonly width: number };
 
   constructor(transformer: WanTransformer, { grid, text, image }: Lengths, dtype: BenchDType) {
-    const dim = config.numAttentionHeads * config.attentionHeadDim;
+    const dim = blocksConfig.numAttentionHeads * blocksConfig.attentionHeadDim;
     const [frames, height, width] = grid;
     this.#transformer = transformer;
     this.#grid = { frames, height, width };
     this.#hiddenStates = uniformTensor([1, frames * height * width, dim], dtype, 1);
     this.#temb = uniformTensor([1, 1, 6, dim], dtype, 2, 0.1);
-    using encoderHiddenStates = uniformTensor([1, text, config.textDim], dtype, 3);
-    using encoderHiddenStatesImage = uniformTensor([1, image, config.imageDim ?? 0], dtype, 4);
+    using encoderHiddenStates = uniformTensor([1, text, blocksConfig.textDim], dtype, 3);
+    using encoderHiddenStatesImage = uniformTensor([1, image, blocksConfig.imageDim ?? 0], dtype, 4);
     this.#context = transformer.prepareContext({ encoderHiddenStates, encoderHiddenStatesImage });
   }
 
@@ -107,6 +107,34 @@ class BlockInputs implements Disposable {
   [Symbol.dispose](): void {
     this.#hiddenStates.dispose();
     this.#temb.dispose();
+    this.#context.dispose();
+  }
+}
+
+/** What a whole forward pass takes. */
+export class TransformerInputs implements Disposable {
+  readonly #transformer: WanTransformer;
+  readonly #latents: Tensor;
+  readonly #context: ReturnType<WanTransformer["prepareContext"]>;
+
+  constructor(transformer: WanTransformer, { grid, text, image }: Lengths, dtype: BenchDType) {
+    const [, patchHeight, patchWidth] = transformer.config.patchSize;
+    const [frames, height, width] = grid;
+    this.#transformer = transformer;
+    const shape = [1, blocksConfig.inChannels, frames, height * patchHeight, width * patchWidth];
+    this.#latents = uniformTensor(shape, dtype, 1);
+    using encoderHiddenStates = uniformTensor([1, text, blocksConfig.textDim], dtype, 3);
+    using encoderHiddenStatesImage = uniformTensor([1, image, blocksConfig.imageDim ?? 0], dtype, 4);
+    this.#context = transformer.prepareContext({ encoderHiddenStates, encoderHiddenStatesImage });
+  }
+
+  /** (1, outChannels, T, H, W). */
+  forward(): Tensor {
+    return this.#transformer.call({ hiddenStates: this.#latents, timestep: [500], context: this.#context });
+  }
+
+  [Symbol.dispose](): void {
+    this.#latents.dispose();
     this.#context.dispose();
   }
 }

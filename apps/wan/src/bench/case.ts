@@ -34,10 +34,30 @@ export interface BenchmarkCase {
   readonly peer?: PeerTask;
 }
 
+/** A thing to time that starts processes of its own: it measures itself, and checks what it measures. */
+export interface RanksCase {
+  readonly case: string;
+  readonly dtype: BenchDType;
+  readonly ranks: number;
+  /** @throws {BenchmarkError} for a wrong result, {LaunchError} where a rank fails. */
+  measure(runs: number, peers: boolean): Promise<RanksMeasurement>;
+}
+
+/** What a {@link RanksCase} took, on one thread of each rank. */
+export interface RanksMeasurement {
+  readonly medianSeconds: number;
+  readonly minSeconds: number;
+  readonly runs: number;
+  readonly peakBytes: number;
+  readonly flops: number | undefined;
+  readonly peer: PeerComparison | undefined;
+}
+
 /** Cases that belong together, under the name that `--only` takes. */
 export interface BenchmarkFamily {
   readonly name: string;
   readonly cases: readonly BenchmarkCase[];
+  readonly ranksCases?: readonly RanksCase[];
 }
 
 /** One line of the report: see the JSON list in the documentation of `--json`. */

@@ -5,6 +5,7 @@ import { conv3dFamily } from "./conv3d.ts";
 import { fusedFamily } from "./fused.ts";
 import { linearFamily } from "./linear.ts";
 import { pipelineFamily } from "./pipeline.ts";
+import { ranksFamily } from "./ranks.ts";
 import { textEncoderFamily } from "./text-encoder.ts";
 import { vaeDecodeFamily, vaeEncodeFamily } from "./vae.ts";
 
@@ -22,7 +23,8 @@ export const families: readonly BenchmarkFamily[] = [
   vaeEncodeFamily,
   textEncoderFamily,
   pipelineFamily,
+  ranksFamily,
 ];
 
 /** Names that this version answers as not available. */
-export const unavailableNames: readonly string[] = ["all-to-all", "ranks", "cache"];
+export const unavailableNames: readonly string[] = ["all-to-all", "cache"];

@@ -1,6 +1,6 @@
 import { threads } from "@wan-ts/tensor";
 import type { BenchRequest } from "./arguments.ts";
-import type { BenchmarkCase, BenchmarkResult, PeerComparison } from "./case.ts";
+import type { BenchmarkCase, BenchmarkResult, PeerComparison, RanksCase, RanksMeasurement } from "./case.ts";
 import { families, peakName } from "./families.ts";
 import { type Measurement, measure } from "./measure.ts";
 import { measurePeaks, type Peaks } from "./peaks.ts";
@@ -12,14 +12,19 @@ import type { Peer } from "./peer.ts";
  * @throws {BenchmarkError} after the first wrong result, {PeerError}
  */
 export async function runBenchmarks(
-  { only, filter, repeats }: BenchRequest,
+  { only, filter, repeats, peers }: BenchRequest,
   peer: Peer | undefined,
   onResult: (result: BenchmarkResult) => void,
 ): Promise<void> {
   const peaks = await measurePeaks();
   if (only.includes(peakName)) peakResults(peaks).forEach(onResult);
-  for (const { name, cases } of families.filter((family) => only.includes(family.name))) {
-    for (const one of cases.filter((each) => `${each.case} ${each.dtype}`.includes(filter))) {
+  const chosen = families.filter((family) => only.includes(family.name));
+  const wanted = (one: BenchmarkCase | RanksCase): boolean => `${one.case} ${one.dtype}`.includes(filter);
+  for (const { name, cases, ranksCases = [] } of chosen) {
+    for (const one of ranksCases.filter(wanted)) {
+      onResult(ranksResult(name, one, await one.measure(repeats.runs, peers), peaks));
+    }
+    for (const one of cases.filter(wanted)) {
       using prepared = await one.prepare();
       const measured = await measure(prepared, repeats);
       const compared = one.peer && peer && (await peer.time(one.peer, repeats));
@@ -50,6 +55,29 @@ function result(
     gflops,
     shareOfPeak: gflops === null ? null : gflops / peaks[dtype],
     peakBytes,
+    ...(peer ? { peer } : {}),
+  };
+}
+
+function ranksResult(
+  name: string,
+  { case: description, dtype, ranks }: RanksCase,
+  { flops, peer, ...measured }: RanksMeasurement,
+  peaks: Peaks,
+): BenchmarkResult {
+  const gflops = flops === undefined ? null : flops / measured.medianSeconds / 1e9;
+  // The peak is that of all threads of this process, which ranks share out.
+  const peak = (peaks[dtype] / threads()) * Math.min(ranks, threads());
+  return {
+    name,
+    case: description,
+    dtype,
+    device: "cpu",
+    threads: 1,
+    ranks,
+    ...measured,
+    gflops,
+    shareOfPeak: gflops === null ? null : gflops / peak,
     ...(peer ? { peer } : {}),
   };
 }

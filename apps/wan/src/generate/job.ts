@@ -8,6 +8,7 @@ import {
   setThreads,
 } from "@wan-ts/tensor";
 import {
+  type ContextParallelOptions,
   checkGenerateOptions,
   checkInputs,
   chooseTask,
@@ -40,6 +41,8 @@ export interface Job {
   readonly checkpoint: WanCheckpoint;
   readonly load: LoadPipelineOptions;
   readonly vaeTiling: boolean;
+  /** Ranks to start on this machine, and how the models are split over the ranks of a run. */
+  readonly parallel: { readonly nproc: number; readonly degrees: ContextParallelOptions };
   readonly options: GenerateOptions;
   readonly images: Images;
   readonly outputs: Outputs;
@@ -96,6 +99,14 @@ export async function prepareJob(configFile: string | undefined, flags: Config):
       quantization: config.quantization && quantizations[config.quantization](),
     },
     vaeTiling: config.vaeTiling ?? false,
+    parallel: {
+      nproc: config.parallel?.nproc ?? 1,
+      degrees: {
+        ulyssesDegree: config.parallel?.ulysses,
+        ringDegree: config.parallel?.ring,
+        cfgParallel: config.parallel?.cfg ?? false,
+      },
+    },
     options,
     images,
     outputs,

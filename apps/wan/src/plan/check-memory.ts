@@ -58,7 +58,7 @@ async function withAdvice(need: string, availableBytes: number, job: Job, machin
 }
 
 /** What to plan of a job. */
-function runOptions({ load, options, images, vaeTiling }: Job): RunOptions {
+export function runOptions({ load, options, images, vaeTiling }: Job): RunOptions {
   return { load, generate: { ...options, ...images }, vaeTiling };
 }
 

@@ -1,9 +1,12 @@
 import { describeMachine, measureSpeed, type RunPlan } from "@wan-ts/wan";
+import type { PlanFlags } from "../arguments.ts";
 import type { Config } from "../config/schema.ts";
 import { type Job, prepareJob } from "../generate/job.ts";
 import { checkingInput, InputError } from "../input-error.ts";
 import { planJob } from "./check-memory.ts";
+import { planJobRanks, type RanksComparison } from "./plan-job-ranks.ts";
 import { planTable } from "./plan-table.ts";
+import { ranksTable } from "./ranks-table.ts";
 
 /**
  * Prints what `generate` would take with the same flags: parameters, memory, work and time. Loads no
@@ -12,18 +15,30 @@ import { planTable } from "./plan-table.ts";
  * @throws {InputError} for what `generate` would refuse; a lack of memory is told in the plan, unless
  * the run is too large to be planned at all.
  */
-export async function showPlan(configFile: string | undefined, flags: Config): Promise<void> {
+export async function showPlan(
+  configFile: string | undefined,
+  flags: Config,
+  asked: PlanFlags,
+): Promise<void> {
   const job = await checkingInput(() => prepareJob(configFile, flags));
   const machine = { ...(await describeMachine()), speed: await measureSpeed() };
   const { plan, refusal } = await checkingInput(() => planJob(job, machine));
   if (!plan) throw new InputError(refusal);
+  const ranks = await checkingInput(() => planJobRanks(job, machine, plan, asked));
   process.stdout.write(
-    job.json ? `${JSON.stringify(toJson(job, plan, refusal))}\n` : planTable(plan, refusal),
+    job.json
+      ? `${JSON.stringify(toJson(job, plan, refusal, ranks))}\n`
+      : planTable(plan, refusal) + (ranks ? ranksTable(ranks) : ""),
   );
 }
 
 /** The object that `plan --json` prints; sizes in bytes, times in seconds. */
-function toJson(job: Job, plan: RunPlan, refusal: string | undefined): Record<string, unknown> {
+function toJson(
+  job: Job,
+  plan: RunPlan,
+  refusal: string | undefined,
+  ranks: RanksComparison | undefined,
+): Record<string, unknown> {
   const { sizes, parts, stages, ...totals } = plan;
   const { batch, height, width, numFrames: frames, steps } = sizes;
   return {
@@ -34,8 +49,37 @@ function toJson(job: Job, plan: RunPlan, refusal: string | undefined): Record<st
     ...(refusal === undefined ? {} : { refusal }),
     parts,
     stages,
-    // One rank exchanges nothing.
-    ranks: [{ rank: 0, peakResidentBytes: plan.peakResidentBytes }],
-    collectives: {},
+    ...(ranks
+      ? ranksJson(ranks)
+      : { ranks: [{ rank: 0, peakResidentBytes: plan.peakResidentBytes }], collectives: {} }),
+  };
+}
+
+function ranksJson({ chosen, others, bandwidth }: RanksComparison): Record<string, unknown> {
+  const totals: Record<string, { count: number; bytesSent: number; bytesReceived: number }> = {};
+  for (const { collective, count, bytesSent, bytesReceived } of chosen.ranks[0]?.collectives ?? []) {
+    const total = totals[collective] ?? { count: 0, bytesSent: 0, bytesReceived: 0 };
+    totals[collective] = total;
+    total.count += count;
+    total.bytesSent += bytesSent;
+    total.bytesReceived += bytesReceived;
+  }
+  return {
+    ranks: chosen.ranks.map(({ plan, ...rank }) => ({ ...rank, peakResidentBytes: plan.peakResidentBytes })),
+    // Of rank 0, one rank's of a run with nothing to exchange being none.
+    collectives: totals,
+    parallel: {
+      ...chosen.degrees,
+      perBlock: chosen.perBlock,
+      bandwidth,
+      seconds: chosen.seconds,
+      efficiency: chosen.efficiency,
+    },
+    alternatives: others.map(({ degrees, seconds, efficiency, ranks }) => ({
+      ...degrees,
+      seconds,
+      efficiency,
+      exchangedBytes: ranks[0]?.exchangedBytes,
+    })),
   };
 }
