@@ -1,3 +1,4 @@
+import { plannedRanks } from "@wan-ts/distributed";
 import type { WanVae } from "@wan-ts/models";
 import type { ModuleNode } from "@wan-ts/nn";
 import { Rehearsal, type Rehearsed, synchronize, Tensor } from "@wan-ts/tensor";
@@ -59,8 +60,12 @@ export async function rehearseRun(checkpoint: WanCheckpoint, run: RunOptions): P
   const sizes = checkGenerateOptions(checkpoint, run.generate, task);
   const load = { ...run.load, task, attention: undefined, attentionBackend: undefined };
   using rehearsal = new Rehearsal();
-  // On demand, so that each part's weights can be looked at by themselves.
-  using components = await loadComponents(checkpoint, { ...load, cpuOffload: true });
+  // On demand, so that each part's weights can be looked at by themselves. What is exchanged counts
+  // where the run does it: with models on demand these decode, below.
+  const { ranks } = load;
+  const apart =
+    ranks && !load.cpuOffload && plannedRanks({ rank: ranks.world.index, worldSize: ranks.world.size });
+  using components = await loadComponents(checkpoint, { ...load, ranks: apart || ranks, cpuOffload: true });
   const parts: RehearsedPart[] = [];
   for (const [part, model] of modelsOf(components)) parts.push(await rehearsePart(rehearsal, part, model));
 
