@@ -1,7 +1,7 @@
-import { nearestName } from "@wan-ts/attention";
-import { type ContextParallelPlan, Module, type ModuleNode } from "@wan-ts/nn";
+import type { ContextParallelPlan, Module, ModuleNode } from "@wan-ts/nn";
 import type { Tensor } from "@wan-ts/tensor";
 import { ContextParallelError } from "./errors.ts";
+import { matchModules } from "./match-modules.ts";
 
 /** A module whose arguments and results are looked at by name. */
 export type AnyModule = Module<Record<string, unknown>, Record<string, Tensor> | Tensor>;
@@ -9,13 +9,13 @@ export type AnyModule = Module<Record<string, unknown>, Record<string, Tensor> |
 /** An entry of a plan with the modules that its pattern matches. */
 export interface MatchedEntry {
   readonly entry: ContextParallelPlan[number];
-  readonly modules: readonly NamedModule[];
+  readonly modules: readonly PlannedModule[];
   /** The modules of `operandsOf`, where the entry has it. */
-  readonly operandsOf: readonly NamedModule[];
+  readonly operandsOf: readonly PlannedModule[];
 }
 
-/** A module and its full name. */
-export interface NamedModule {
+/** A module of a plan and its full name. */
+export interface PlannedModule {
   readonly name: string;
   readonly module: AnyModule;
 }
@@ -27,18 +27,8 @@ export interface NamedModule {
  * never gathered, or gathered without having been split.
  */
 export function checkPlan(root: ModuleNode, plan: ContextParallelPlan): MatchedEntry[] {
-  const named = [...root.namedModules()];
-  const find = (wanted: string): NamedModule[] => {
-    const pattern = patternOf(wanted);
-    const modules = named.flatMap(([name, module]) =>
-      pattern.test(name) && module instanceof Module ? [{ name, module: module as AnyModule }] : [],
-    );
-    if (modules.length > 0) return modules;
-    const names = named.map(([name]) => name).filter((name) => name !== "");
-    const nearest = nearestName(wanted, names);
-    const expected = `a module, or a pattern of modules, of the model${nearest ? `, such as "${nearest}"` : ""}`;
-    throw new ContextParallelError("plan", "a module of the plan", expected, `"${wanted}"`);
-  };
+  const find = (pattern: string): PlannedModule[] =>
+    matchModules(root, pattern).map(({ name, module }) => ({ name, module: module as AnyModule }));
   const matched = plan.map((entry) => ({
     entry,
     modules: find(entry.module),
@@ -55,10 +45,4 @@ export function checkPlan(root: ModuleNode, plan: ContextParallelPlan): MatchedE
     throw new ContextParallelError("plan", "attention among split tokens", "named in the plan", found);
   }
   return matched;
-}
-
-/** `*` stands for one part of a name. */
-function patternOf(module: string): RegExp {
-  const parts = module.split("*").map((part) => part.replaceAll(/[.+?^${}()|[\]\\]/g, String.raw`\$&`));
-  return new RegExp(`^${parts.join("[^.]+")}$`);
 }

@@ -1,8 +1,8 @@
 import type { FeaturePlan, FeatureSplit, Features, Module, ModuleNode, Parameter } from "@wan-ts/nn";
 import type { Tensor } from "@wan-ts/tensor";
 import { ContextParallelError } from "../errors.ts";
+import { matchModules } from "../match-modules.ts";
 import { shares } from "../shares.ts";
-import { matchModules } from "./match-modules.ts";
 
 /** A module of a feature plan, and how many features each rank has of it. */
 export interface DividedModule {

@@ -1,8 +1,8 @@
 import type { AttentionDispatcher } from "@wan-ts/attention";
 import { Linear, Module, RmsNorm } from "@wan-ts/nn";
 import { rmsNormRotary, scope, type Tensor } from "@wan-ts/tensor";
+import { DispatchedAttention } from "../dispatched-attention.ts";
 import type { RotaryEmbedding } from "./rotary-embedding.ts";
-import { TokenAttention } from "./token-attention.ts";
 
 /** Sizes of an attention module. */
 export interface AttentionSettings {
@@ -28,7 +28,7 @@ export class SelfAttention extends Module<SelfAttentionInput, Tensor> {
   readonly normK: RmsNorm;
   readonly heads: number;
   readonly headDim: number;
-  readonly attention: TokenAttention;
+  readonly attention: DispatchedAttention;
 
   constructor({ heads, headDim, epsilon }: AttentionSettings, attention: AttentionDispatcher) {
     super();
@@ -41,7 +41,7 @@ export class SelfAttention extends Module<SelfAttentionInput, Tensor> {
     this.normK = this.child("norm_k", new RmsNorm(dim, { epsilon }));
     this.heads = heads;
     this.headDim = headDim;
-    this.attention = this.child("attention", new TokenAttention(attention));
+    this.attention = this.child("attention", new DispatchedAttention(attention));
   }
 
   /** (B, S, C) → (B, S, C). */

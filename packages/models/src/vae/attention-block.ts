@@ -1,23 +1,23 @@
 import type { AttentionDispatcher } from "@wan-ts/attention";
 import { Module, type Parameter } from "@wan-ts/nn";
 import { add, linear, type Tensor } from "@wan-ts/tensor";
+import { DispatchedAttention } from "../dispatched-attention.ts";
 import type { ChunkInput } from "./causal-conv3d.ts";
 import { ChannelNorm } from "./channel-norm.ts";
-import { PixelAttention } from "./pixel-attention.ts";
 
 /** Attention among the pixels of each frame, by one head of all channels; diffusers' `WanAttentionBlock`. */
 export class AttentionBlock extends Module<ChunkInput, Tensor> {
   readonly norm: ChannelNorm;
   readonly toQkv: PixelwiseLinear;
   readonly proj: PixelwiseLinear;
-  readonly attention: PixelAttention;
+  readonly attention: DispatchedAttention;
 
   constructor(channels: number, attention: AttentionDispatcher) {
     super();
     this.norm = this.child("norm", new ChannelNorm(channels, { trailingDims: 2 }));
     this.toQkv = this.child("to_qkv", new PixelwiseLinear(channels, 3 * channels));
     this.proj = this.child("proj", new PixelwiseLinear(channels, channels));
-    this.attention = this.child("attention", new PixelAttention(attention));
+    this.attention = this.child("attention", new DispatchedAttention(attention));
   }
 
   /** (B, T, H, W, C) → (B, T, H, W, C). */

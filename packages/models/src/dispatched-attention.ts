@@ -2,10 +2,10 @@ import type { AttentionCall, AttentionDispatcher, AttentionResult } from "@wan-t
 import { Module } from "@wan-ts/nn";
 
 /**
- * Attention of a model's tokens among themselves: a module of its own, so that a hook can have it done
- * another way where the tokens are not all here.
+ * Attention of a model's tokens or pixels among themselves: a module of its own, so that a hook can have
+ * it done another way where they are not all here.
  */
-export class TokenAttention extends Module<AttentionCall, AttentionResult> {
+export class DispatchedAttention extends Module<AttentionCall, AttentionResult> {
   readonly #attention: AttentionDispatcher;
 
   constructor(attention: AttentionDispatcher) {

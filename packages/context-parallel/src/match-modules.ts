@@ -1,6 +1,6 @@
 import { nearestName } from "@wan-ts/attention";
 import { Module, type ModuleNode } from "@wan-ts/nn";
-import { ContextParallelError } from "../errors.ts";
+import { ContextParallelError } from "./errors.ts";
 
 /** A module and its full name. */
 export interface NamedModule {
