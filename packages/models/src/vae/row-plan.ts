@@ -1,6 +1,6 @@
 import type { ModuleNode, RowConvolution, RowPlan, RowRegion } from "@wan-ts/nn";
+import { DispatchedAttention } from "../dispatched-attention.ts";
 import { CausalConv3d } from "./causal-conv3d.ts";
-import { PixelAttention } from "./pixel-attention.ts";
 import { SpatialConv } from "./spatial-conv.ts";
 import type { WanVae } from "./wan-vae.ts";
 
@@ -22,7 +22,7 @@ export function vaeRowPlan(vae: WanVae): RowPlan {
       inputRows,
       outputRows,
       convolutions: within.flatMap(([name, layer]) => rowConvolution(name, layer) ?? []),
-      attentions: within.flatMap(([name, layer]) => (layer instanceof PixelAttention ? [name] : [])),
+      attentions: within.flatMap(([name, layer]) => (layer instanceof DispatchedAttention ? [name] : [])),
     };
   };
   return [region("encoder", rows, 1), region("decoder", 1, rows)];
