@@ -2,7 +2,7 @@
 
 use crate::error::RuntimeError;
 use crate::operations;
-use crate::stream::Stream;
+use crate::stream::{Lane, Stream};
 use crate::tensor::Tensor;
 use cpu_kernels::{Cpu, DType, TensorMut, TensorRef};
 
@@ -14,9 +14,18 @@ pub struct OutputBytes {
     pub bytes: usize,
 }
 
+/// When an operation that waits for other processes runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// In the stream's order, which waits for it. For one whose outputs are read next.
+    InTurn,
+    /// Beside the stream, which goes on: once everything submitted before is computed, and after
+    /// every other operation of another crate submitted before. For one that computation can hide.
+    Beside,
+}
+
 impl Stream {
-    /// Hands over an operation on bytes and returns its outputs, which are computed in order like any
-    /// other's. Inputs that aren't contiguous are copied first.
+    /// Hands over an operation on bytes and returns its outputs, which are computed later. Inputs that aren't contiguous are copied first.
     ///
     /// `run` gets the inputs' bytes in row-major order, the outputs' memory, and a question that it
     /// asks from time to time: whether it is called off. It is dropped without being called where an
@@ -29,6 +38,7 @@ impl Stream {
         name: &'static str,
         inputs: &[Tensor],
         outputs: Vec<(DType, Vec<usize>)>,
+        order: Order,
         run: impl FnOnce(&[&[u8]], &[OutputBytes], &dyn Fn() -> bool) -> Result<(), RuntimeError>
         + Send
         + 'static,
@@ -46,7 +56,11 @@ impl Stream {
             let targets: Vec<OutputBytes> = outputs.iter().map(output_bytes).collect();
             run(&sources, &targets, &|| cpu.pool.is_cancelled())
         };
-        self.submit_all(name, inputs, outputs, Box::new(kernel), false)
+        let lane = match order {
+            Order::InTurn => Lane::InTurn,
+            Order::Beside => Lane::Beside,
+        };
+        self.submit_all(name, inputs, outputs, Box::new(kernel), lane)
     }
 }
 
@@ -87,8 +101,12 @@ mod tests {
         let stream = Stream::new(1, InstructionSet::detect());
         let turned = tensor(&[1, 2, 3, 4, 5, 6], &[2, 3]).permuted(&[1, 0]).unwrap();
         let outputs = vec![(DType::UInt8, vec![6]), (DType::UInt8, vec![1])];
-        let results =
-            stream.submit_external("reverse", &[turned], outputs, |inputs, outputs, _| {
+        let results = stream.submit_external(
+            "reverse",
+            &[turned],
+            outputs,
+            Order::InTurn,
+            |inputs, outputs, _| {
                 assert_eq!((outputs[0].bytes, outputs[1].bytes), (6, 1));
                 for (index, byte) in inputs[0].iter().rev().enumerate() {
                     // SAFETY: within the output's six bytes.
@@ -97,7 +115,8 @@ mod tests {
                 // SAFETY: within the other's byte.
                 unsafe { outputs[1].address.write(9) };
                 Ok(())
-            });
+            },
+        );
         let [reversed, other]: [Tensor; 2] = results.unwrap().try_into().ok().unwrap();
         assert_eq!(stream.read_blocking(reversed).unwrap(), [6, 3, 5, 2, 4, 1]);
         assert_eq!(stream.read_blocking(other).unwrap(), [9]);
@@ -114,7 +133,7 @@ mod tests {
             unsafe { outputs[0].address.write(0) };
             Ok(())
         };
-        stream.submit_external("collective", &[], outputs, run).unwrap();
+        stream.submit_external("collective", &[], outputs, Order::InTurn, run).unwrap();
         stream.synchronize();
         assert!(stream.drain_trace().is_empty());
         stream.record("collective", stream.clock(), traffic.clone());
@@ -128,9 +147,10 @@ mod tests {
     fn fails_its_output() {
         let stream = Stream::new(1, InstructionSet::detect());
         let outputs = vec![(DType::UInt8, vec![1])];
-        let result = stream.submit_external("collective", &[], outputs, |_, _, _| {
-            Err(RuntimeError::new(ErrorCode::Collective, "collective", "", "", "rank 1 died"))
-        });
+        let result =
+            stream.submit_external("collective", &[], outputs, Order::InTurn, |_, _, _| {
+                Err(RuntimeError::new(ErrorCode::Collective, "collective", "", "", "rank 1 died"))
+            });
         let result = result.unwrap().remove(0);
         let error = stream.read_blocking(result).unwrap_err();
         assert_eq!((error.code, error.to_string()), (ErrorCode::Collective, "rank 1 died".into()));

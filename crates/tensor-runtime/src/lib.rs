@@ -8,8 +8,10 @@
 //! An operation that fails (no memory, cancelled, a fault in a kernel) fails its outputs, and with
 //! them everything computed from them; whoever reads such a tensor gets the first error.
 
+mod beside;
 mod cancellation;
 mod error;
+mod execute;
 mod external;
 mod memory;
 pub mod operations;
@@ -18,13 +20,15 @@ mod rehearsal;
 mod storage;
 mod stream;
 mod tensor;
+mod trace;
 
 pub use cancellation::CancelToken;
 pub use cpu_kernels::{DType, InstructionSet, Layout};
 pub use error::{ErrorCode, RuntimeError};
-pub use external::OutputBytes;
-pub use memory::MemoryCounters;
+pub use external::{Order, OutputBytes};
+pub use memory::{MemoryCounters, OutputBlock, OutputMemory};
 pub use rehearsal::{Operand, Rehearsed, RehearsedOperation};
 pub use storage::{Backing, Storage};
-pub use stream::{Stream, TraceEvent, Traffic};
+pub use stream::Stream;
 pub use tensor::Tensor;
+pub use trace::{TraceEvent, Traffic};

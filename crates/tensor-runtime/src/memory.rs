@@ -1,5 +1,6 @@
 //! Blocks of memory, counted.
 
+use crate::error::{ErrorCode, RuntimeError};
 use memmap2::{Advice, MmapMut};
 use std::alloc::{Layout, alloc, dealloc};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -58,6 +59,27 @@ impl Drop for StorageCount {
     }
 }
 
+/// Memory that outputs are given instead of the process's own, such as memory that other processes
+/// read.
+///
+/// # Safety
+/// What [`OutputMemory::allocate`] returns must keep the promises of [`OutputBlock`].
+pub unsafe trait OutputMemory: Send + Sync {
+    /// A block of `bytes` bytes, more than 0, or why there is none: "6 bytes of the shared memory:
+    /// it is full".
+    fn allocate(&self, bytes: usize) -> Result<Box<dyn OutputBlock>, String>;
+}
+
+/// A block of an [`OutputMemory`], given back when dropped.
+///
+/// # Safety
+/// Until it is dropped, all bytes from the address on are valid to read and write, from any thread,
+/// and nobody else writes them. The address is aligned to 64 bytes.
+pub unsafe trait OutputBlock: Send + Sync {
+    /// The first byte.
+    fn address(&self) -> *mut u8;
+}
+
 /// An owned block of uninitialised (small) or zeroed (large) memory.
 pub(crate) struct Block {
     source: Source,
@@ -68,6 +90,7 @@ enum Source {
     Empty,
     Heap(*mut u8, Layout),
     Mapped(MmapMut),
+    Foreign(Box<dyn OutputBlock>),
 }
 
 // SAFETY: the block is owned and has no thread affinity; who may touch its bytes when is the
@@ -96,9 +119,28 @@ impl Block {
             let _ = map.advise(Advice::HugePage);
             Source::Mapped(map)
         };
+        Some(Block::counted(source, bytes))
+    }
+
+    /// A block of `bytes` bytes of another memory, for an output of `operation`.
+    pub(crate) fn foreign(
+        memory: &dyn OutputMemory,
+        operation: &'static str,
+        bytes: usize,
+    ) -> Result<Block, RuntimeError> {
+        if bytes == 0 {
+            return Ok(Block::counted(Source::Empty, 0));
+        }
+        let block = memory.allocate(bytes).map_err(|reason| {
+            RuntimeError::new(ErrorCode::OutOfMemory, operation, "", "", reason)
+        })?;
+        Ok(Block::counted(Source::Foreign(block), bytes))
+    }
+
+    fn counted(source: Source, bytes: usize) -> Block {
         let live = LIVE_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes;
         PEAK_BYTES.fetch_max(live, Ordering::Relaxed);
-        Some(Block { source, bytes })
+        Block { source, bytes }
     }
 
     /// The first byte; dangling but aligned for an empty block.
@@ -107,6 +149,7 @@ impl Block {
             Source::Empty => ALIGNMENT as *mut u8,
             Source::Heap(data, _) => *data,
             Source::Mapped(map) => map.as_ptr().cast_mut(),
+            Source::Foreign(block) => block.address(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Values back to the caller.
 
 use crate::error::RuntimeError;
-use crate::stream::Stream;
+use crate::stream::{Awaited, Stream};
 use crate::tensor::Tensor;
 use cpu_kernels::Layout;
 
@@ -17,7 +17,7 @@ impl Stream {
         receive: impl FnOnce(Result<Vec<u8>, RuntimeError>) + Send + 'static,
     ) {
         let rehearsing = self.is_rehearsing();
-        self.after(move || {
+        self.call_back(Awaited::Tensor(tensor.clone()), move || {
             let bytes = gather(&tensor, rehearsing);
             // Dropped first, so that a caller who waits for the value finds the memory freed.
             drop(tensor);

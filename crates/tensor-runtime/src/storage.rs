@@ -16,8 +16,8 @@ pub trait Backing: AsRef<[u8]> + Send + Sync {
 /// Memory behind one or more tensors.
 ///
 /// A storage is *pending* from the moment its operation is submitted, *ready* once the operation
-/// has run, or *failed*. Only the stream's thread makes it ready, and only before any operation
-/// that reads it; a ready storage is never written again, so readers need no lock.
+/// has run, or *failed*. Only the stream's thread, or the one beside it, makes it ready, and only
+/// before any operation that reads it; a ready storage is never written again, so readers need no lock.
 pub struct Storage {
     bytes: usize,
     state: Mutex<State>,
@@ -125,6 +125,11 @@ impl Storage {
                 "a tensor was read before its operation ran",
             )),
         }
+    }
+
+    /// Whether the operation that fills it has still to run.
+    pub(crate) fn is_pending(&self) -> bool {
+        matches!(&*self.lock(), State::Pending)
     }
 
     /// A storage without memory, of a rehearsal.

@@ -1,94 +1,108 @@
-//! The thread that computes.
+//! Operations handed over to a thread that computes.
 
+use crate::beside::Beside;
 use crate::cancellation::CancelToken;
-use crate::error::{ErrorCode, RuntimeError};
-use crate::memory::Block;
+use crate::error::RuntimeError;
+use crate::execute::execute;
+use crate::memory::OutputMemory;
 use crate::rehearsal::Rehearsal;
-use crate::storage::{Storage, out_of_memory};
+use crate::storage::Storage;
 use crate::tensor::Tensor;
+use crate::trace::TraceEvent;
 use cpu_kernels::{Cpu, DType, InstructionSet, Layout, TensorMut, TensorRef, ThreadPool};
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
 /// Runs operations one after the other, in the order of submission, on its own thread. Each
-/// operation shares its work over the stream's thread pool.
+/// operation shares its work over the stream's thread pool. Operations that wait for other processes
+/// may run beside it (see [`crate::Order`]).
 pub struct Stream {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
-struct Shared {
-    queue: Mutex<Queue>,
-    wake: Condvar,
-    settings: Mutex<Settings>,
-    running: Mutex<Running>,
-    trace: Mutex<Option<Vec<TraceEvent>>>,
+pub(crate) struct Shared {
+    pub(crate) queue: Mutex<Queue>,
+    pub(crate) wake: Condvar,
+    pub(crate) settings: Mutex<Settings>,
+    pub(crate) running: Mutex<Running>,
+    pub(crate) beside: Beside,
+    pub(crate) trace: Mutex<Option<Vec<TraceEvent>>>,
     rehearsal: Mutex<Option<Rehearsal>>,
-    started: Instant,
+    pub(crate) started: Instant,
 }
 
 #[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
+pub(crate) struct Queue {
+    pub(crate) jobs: VecDeque<Job>,
     /// Whether a job that was taken from the queue still runs.
-    busy: bool,
+    pub(crate) busy: bool,
     token: Option<CancelToken>,
-    closed: bool,
+    /// Where outputs are allocated; the last one counts.
+    memories: Vec<Arc<dyn OutputMemory>>,
+    pub(crate) closed: bool,
 }
 
-struct Settings {
-    pool: Arc<ThreadPool>,
-    instruction_set: InstructionSet,
+pub(crate) struct Settings {
+    pub(crate) pool: Arc<ThreadPool>,
+    pub(crate) instruction_set: InstructionSet,
 }
 
 /// The token of the operation under way and the pool it runs on.
 #[derive(Default)]
-struct Running {
-    token: Option<CancelToken>,
-    pool: Option<Arc<ThreadPool>>,
+pub(crate) struct Running {
+    pub(crate) token: Option<CancelToken>,
+    pub(crate) pool: Option<Arc<ThreadPool>>,
 }
 
-/// An operation that ran, for a trace.
-#[derive(Clone, Debug)]
-pub struct TraceEvent {
-    /// The operation.
-    pub operation: &'static str,
-    /// Microseconds from the stream's start to the operation's.
-    pub start: f64,
-    /// Microseconds it took.
-    pub duration: f64,
-    /// What went to other processes and came from them, for a collective.
-    pub traffic: Option<Traffic>,
+impl Running {
+    /// Cuts the operation short if it belongs to `token`.
+    fn cancel(&self, token: &CancelToken) {
+        if let (Some(current), Some(pool)) = (&self.token, &self.pool)
+            && current.is(token)
+        {
+            pool.cancel();
+        }
+    }
 }
 
-/// What a collective moved.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Traffic {
-    /// The group's name.
-    pub group: String,
-    /// Payload bytes to other members.
-    pub bytes_sent: u64,
-    /// Payload bytes from other members.
-    pub bytes_received: u64,
-}
-
-enum Job {
+pub(crate) enum Job {
     Operation(Box<Operation>),
-    Callback(Box<dyn FnOnce() + Send>),
+    Callback(Awaited, Box<dyn FnOnce() + Send>),
+}
+
+/// What a callback waits for beside the stream itself.
+pub(crate) enum Awaited {
+    Stream,
+    Tensor(Tensor),
+    All,
+}
+
+/// Where an operation runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// On the stream.
+    Stream,
+    /// On the stream, after everything beside it that was submitted before.
+    InTurn,
+    /// On a thread beside the stream, once the stream has come to it.
+    Beside,
 }
 
 pub(crate) type Kernel = Box<
     dyn FnOnce(&Cpu<'_>, &[TensorRef<'_>], &[TensorMut<'_>]) -> Result<(), RuntimeError> + Send,
 >;
 
-struct Operation {
-    name: &'static str,
-    inputs: Vec<Tensor>,
-    outputs: Vec<Pending>,
-    kernel: Kernel,
-    token: Option<CancelToken>,
-    traced: bool,
+pub(crate) struct Operation {
+    pub(crate) name: &'static str,
+    pub(crate) inputs: Vec<Tensor>,
+    pub(crate) outputs: Vec<Pending>,
+    pub(crate) kernel: Kernel,
+    pub(crate) token: Option<CancelToken>,
+    pub(crate) memory: Option<Arc<dyn OutputMemory>>,
+    pub(crate) lane: Lane,
+    /// Whether a trace is told of it when it has run; else it tells that itself.
+    pub(crate) traced: bool,
 }
 
 pub(crate) struct Pending {
@@ -97,7 +111,7 @@ pub(crate) struct Pending {
     pub(crate) shape: Vec<usize>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
@@ -114,6 +128,7 @@ impl Stream {
                 instruction_set,
             }),
             running: Mutex::default(),
+            beside: Beside::default(),
             trace: Mutex::new(None),
             rehearsal: Mutex::new(None),
             started: Instant::now(),
@@ -163,13 +178,22 @@ impl Stream {
 
     /// Skips what was submitted under `token` and has not run; cuts the running operation short.
     pub fn cancel(&self, token: &CancelToken) {
-        let running = lock(&self.shared.running);
+        // Both are held: nothing begins between the token's end and a look at what runs.
+        let (running, beside) = (lock(&self.shared.running), lock(&self.shared.beside.running));
         token.set();
-        if let (Some(current), Some(pool)) = (&running.token, &running.pool)
-            && current.is(token)
-        {
-            pool.cancel();
-        }
+        running.cancel(token);
+        beside.cancel(token);
+    }
+
+    /// Operations submitted from now on have their outputs in `memory`, until it is left.
+    pub fn enter_output_memory(&self, memory: Arc<dyn OutputMemory>) {
+        lock(&self.shared.queue).memories.push(memory);
+    }
+
+    /// Outputs of operations submitted from now on are where they were before the last
+    /// [`Stream::enter_output_memory`].
+    pub fn leave_output_memory(&self) {
+        lock(&self.shared.queue).memories.pop();
     }
 
     /// Hands an operation over and returns its outputs, which are computed later. `kernel` gets
@@ -183,19 +207,20 @@ impl Stream {
         + Send
         + 'static,
     ) -> Result<[Tensor; N], RuntimeError> {
-        let tensors = self.submit_all(name, inputs, outputs.into(), Box::new(kernel), true)?;
+        let (outputs, kernel) = (outputs.into(), Box::new(kernel));
+        let tensors = self.submit_all(name, inputs, outputs, kernel, Lane::Stream)?;
         Ok(tensors.try_into().unwrap_or_else(|_| unreachable!("one tensor for each output")))
     }
 
-    /// [`Stream::submit`] of as many outputs as there are; an operation that isn't `traced` tells a
-    /// trace of itself.
+    /// [`Stream::submit`] of as many outputs as there are. What isn't in the stream's own lane tells
+    /// a trace of itself.
     pub(crate) fn submit_all(
         &self,
         name: &'static str,
         inputs: Vec<Tensor>,
         outputs: Vec<(DType, Vec<usize>)>,
         kernel: Kernel,
-        traced: bool,
+        lane: Lane,
     ) -> Result<Vec<Tensor>, RuntimeError> {
         for (_, shape) in &outputs {
             crate::tensor::element_count(name, shape)?;
@@ -216,8 +241,9 @@ impl Stream {
             return Ok(tensors);
         }
         let mut queue = lock(&self.shared.queue);
-        let token = queue.token.clone();
-        let operation = Operation { name, inputs, outputs, kernel, token, traced };
+        let (token, memory) = (queue.token.clone(), queue.memories.last().cloned());
+        let traced = lane == Lane::Stream;
+        let operation = Operation { name, inputs, outputs, kernel, token, memory, lane, traced };
         queue.jobs.push_back(Job::Operation(Box::new(operation)));
         drop(queue);
         self.shared.wake.notify_one();
@@ -226,21 +252,27 @@ impl Stream {
 
     /// Calls `callback` on the stream's thread after everything submitted so far.
     pub fn after(&self, callback: impl FnOnce() + Send + 'static) {
+        self.call_back(Awaited::All, callback);
+    }
+
+    /// Calls `callback` on the stream's thread once the stream has come to it and `awaited` is there.
+    pub(crate) fn call_back(&self, awaited: Awaited, callback: impl FnOnce() + Send + 'static) {
         if let Some(rehearsal) = self.rehearsal().as_mut() {
             rehearsal.settle();
         }
-        lock(&self.shared.queue).jobs.push_back(Job::Callback(Box::new(callback)));
+        lock(&self.shared.queue).jobs.push_back(Job::Callback(awaited, Box::new(callback)));
         self.shared.wake.notify_one();
     }
 
-    /// Calls `callback` once everything submitted so far has run: now, on this thread, where that is
-    /// so already, else on the stream's. It must be short and leave the stream alone.
+    /// Calls `callback` once the stream has come to it: now, on this thread, where that is so already,
+    /// else on the stream's. What runs beside the stream isn't waited for. It must be short and leave
+    /// the stream alone.
     pub fn once_reached(&self, callback: impl FnOnce() + Send + 'static) {
         let mut queue = lock(&self.shared.queue);
         if queue.jobs.is_empty() && !queue.busy {
             return callback();
         }
-        queue.jobs.push_back(Job::Callback(Box::new(callback)));
+        queue.jobs.push_back(Job::Callback(Awaited::Stream, Box::new(callback)));
         drop(queue);
         self.shared.wake.notify_one();
     }
@@ -268,34 +300,6 @@ impl Stream {
     pub(crate) fn rehearsal(&self) -> MutexGuard<'_, Option<Rehearsal>> {
         lock(&self.shared.rehearsal)
     }
-
-    /// Starts to record operations, or starts anew.
-    pub fn start_trace(&self) {
-        *lock(&self.shared.trace) = Some(Vec::new());
-    }
-
-    /// Ends the recording and returns what is left of it; empty where none was started.
-    pub fn take_trace(&self) -> Vec<TraceEvent> {
-        lock(&self.shared.trace).take().unwrap_or_default()
-    }
-
-    /// What was recorded since the last call; the recording goes on.
-    pub fn drain_trace(&self) -> Vec<TraceEvent> {
-        lock(&self.shared.trace).as_mut().map(std::mem::take).unwrap_or_default()
-    }
-
-    /// Microseconds from the stream's start until now, as traces count them.
-    pub fn clock(&self) -> f64 {
-        self.shared.started.elapsed().as_secs_f64() * 1e6
-    }
-
-    /// Records what an operation of another crate did from `start`, of [`Stream::clock`], until now.
-    pub fn record(&self, operation: &'static str, start: f64, traffic: Traffic) {
-        if let Some(events) = lock(&self.shared.trace).as_mut() {
-            let duration = self.clock() - start;
-            events.push(TraceEvent { operation, start, duration, traffic: Some(traffic) });
-        }
-    }
 }
 
 impl Drop for Stream {
@@ -303,114 +307,4 @@ impl Drop for Stream {
         lock(&self.shared.queue).closed = true;
         self.shared.wake.notify_one();
     }
-}
-
-fn execute(shared: &Shared) {
-    loop {
-        let job = {
-            let mut queue = lock(&shared.queue);
-            queue.busy = false;
-            loop {
-                if let Some(job) = queue.jobs.pop_front() {
-                    queue.busy = true;
-                    break job;
-                }
-                if queue.closed {
-                    return;
-                }
-                queue = shared.wake.wait(queue).unwrap_or_else(|poisoned| poisoned.into_inner());
-            }
-        };
-        match job {
-            Job::Operation(operation) => run(shared, *operation),
-            // A callback that panics would take the stream with it.
-            Job::Callback(callback) => drop(catch_unwind(AssertUnwindSafe(callback))),
-        }
-    }
-}
-
-fn run(shared: &Shared, operation: Operation) {
-    let (pool, instruction_set) = {
-        let settings = lock(&shared.settings);
-        (settings.pool.clone(), settings.instruction_set)
-    };
-    {
-        let mut running = lock(&shared.running);
-        running.token = operation.token.clone();
-        running.pool = Some(pool.clone());
-    }
-    let started = shared.started.elapsed();
-    let Operation { name, inputs, outputs, kernel, token, traced } = operation;
-    let outcome = compute(name, &inputs, &outputs, kernel, &token, &pool, instruction_set);
-    {
-        let mut running = lock(&shared.running);
-        *running = Running::default();
-        pool.resume();
-    }
-    // Inputs go first: what this operation was the last to need is free before anyone is told.
-    drop(inputs);
-    match outcome {
-        Ok(blocks) => {
-            for (output, block) in outputs.iter().zip(blocks) {
-                output.storage.complete(block);
-            }
-        }
-        Err(error) => outputs.iter().for_each(|output| output.storage.fail(error.clone())),
-    }
-    if traced && let Some(events) = lock(&shared.trace).as_mut() {
-        events.push(TraceEvent {
-            operation: name,
-            start: started.as_secs_f64() * 1e6,
-            duration: (shared.started.elapsed() - started).as_secs_f64() * 1e6,
-            traffic: None,
-        });
-    }
-}
-
-fn compute(
-    name: &'static str,
-    inputs: &[Tensor],
-    outputs: &[Pending],
-    kernel: Kernel,
-    token: &Option<CancelToken>,
-    pool: &ThreadPool,
-    instruction_set: InstructionSet,
-) -> Result<Vec<Block>, RuntimeError> {
-    let is_cancelled = || token.as_ref().is_some_and(CancelToken::is_cancelled);
-    let cancelled = || RuntimeError::new(ErrorCode::Cancelled, name, "", "", "");
-    if is_cancelled() {
-        return Err(cancelled());
-    }
-    let mut views = Vec::with_capacity(inputs.len());
-    for input in inputs {
-        let base = input.storage.pointer()?;
-        // SAFETY: a tensor's layout lies within its storage (every constructor and view checks it),
-        // which is ready, held by `inputs`, and never written again.
-        views.push(unsafe { TensorRef::new(base, input.dtype, input.layout.clone()) });
-    }
-    let mut blocks = Vec::with_capacity(outputs.len());
-    let mut results = Vec::with_capacity(outputs.len());
-    for output in outputs {
-        let bytes = output.storage.bytes();
-        let block = Block::allocate(bytes).ok_or_else(|| out_of_memory(name, bytes))?;
-        // SAFETY: the block is new, of the shape's size, and only this operation has it.
-        results.push(unsafe { TensorMut::new(block.pointer(), output.dtype, &output.shape) });
-        blocks.push(block);
-    }
-    let cpu = Cpu { pool, instruction_set };
-    match catch_unwind(AssertUnwindSafe(|| kernel(&cpu, &views, &results))) {
-        Ok(outcome) => outcome?,
-        Err(panic) => {
-            let message = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("a panic without a message");
-            return Err(RuntimeError::new(ErrorCode::Internal, name, "", "", message));
-        }
-    }
-    if is_cancelled() {
-        return Err(cancelled());
-    }
-    Ok(blocks)
 }

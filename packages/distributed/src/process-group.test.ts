@@ -1,12 +1,19 @@
 import { describe, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { launchRanks } from "./launch-ranks.ts";
+import { type LaunchOptions, launchRanks } from "./launch-ranks.ts";
 
 const program = join(import.meta.dir, "..", "test", "rank.ts");
 
-async function run(scenario: string, worldSize: number): Promise<string[]> {
+async function run(
+  scenario: string,
+  worldSize: number,
+  options: Partial<LaunchOptions> = {},
+): Promise<string[]> {
   const lines: string[] = [];
   await launchRanks({
+    ...options,
     worldSize,
     command: [process.execPath, program, scenario],
     captureRank0: true,
@@ -42,6 +49,21 @@ describe("a process group", () => {
       await run("planned", worldSize);
     });
   }
+
+  for (const worldSize of [1, 2, 3]) {
+    test(`stages nothing that was made in shared memory, with ${worldSize} ranks`, async () => {
+      await run("sharedMemory", worldSize, { arenaBytes: 32 << 20 });
+    });
+  }
+
+  test("exchanges beside what is computed meanwhile", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "overlap-"));
+    try {
+      await run("overlap", 2, { env: { ...process.env, OVERLAP_FLAG: join(directory, "flag") } });
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  });
 
   test("keeps the stream's order among other operations", async () => {
     await run("pipeline", 3);

@@ -26,8 +26,9 @@ export interface Incoming {
 /**
  * An ordered list of ranks that call collectives together.
  *
- * Collectives are operations: they return at once, run on the stream in order, and only reading the
- * result waits. All members call the same collectives of a group in the same order; where one
+ * Collectives are operations: they return at once, run in the order of submission, all groups taken
+ * together, and only reading the result waits. {@link ProcessGroup.exchange}, `send` and `receive` run
+ * beside the stream: what is submitted after one and doesn't read its result is computed meanwhile. All members call the same collectives of a group in the same order; where one
  * doesn't, every member's result fails with both descriptions and nothing is moved. A rank that
  * dies, stops or fails, fails the results of those that wait for it. Failed results throw a
  * `TensorError` of code `collective` when read, and so do tensors computed from them. After a

@@ -1,4 +1,5 @@
 import * as native from "@wan-ts/binding";
+import { TensorError } from "@wan-ts/tensor";
 import { callOperation } from "./call-operation.ts";
 import { type CollectiveError, collectiveErrorFrom, RankEnvironmentError } from "./errors.ts";
 import { type RankLedgerEntry, rankLedger } from "./ledger.ts";
@@ -38,6 +39,14 @@ export interface Ranks {
   readonly fail: (reason: string) => void;
   /** The first failure of any collective of this process. */
   readonly failure: () => CollectiveError | undefined;
+  /**
+   * Runs `body`, synchronous, with the outputs of the operations submitted in it in memory that the
+   * other ranks of the machine read directly: collectives on them copy once, from there to where they
+   * belong. For what is about to be sent. Just runs it where ranks share no memory. A tensor's memory
+   * is free again with its last handle; where there is no room left, the operation fails, and reading
+   * its result throws a `TensorError` of code `outOfMemory` that names the room and its setting.
+   */
+  readonly inSharedMemory: <T>(body: () => T) => T;
   /**
    * What all groups that were made of these ranks have completed so far, by group and kind, in the
    * order in which groups were made. Groups of one label count together.
@@ -104,6 +113,17 @@ function ranksOf(
     failure: () => {
       const facts = ranks.failure();
       return facts == null ? undefined : collectiveErrorFrom(facts);
+    },
+    inSharedMemory: (body) => {
+      ranks.enterSharedMemory();
+      try {
+        const result = body();
+        if (!(result instanceof Promise)) return result;
+      } finally {
+        ranks.leaveSharedMemory();
+      }
+      const found = "a function that returns a promise";
+      throw TensorError.argument("inSharedMemory", "body", "synchronous", found);
     },
     ledger: () => rankLedger(groups),
   };

@@ -220,6 +220,77 @@ async function planned(ranks: Ranks): Promise<void> {
   ]);
 }
 
+/** What is made in shared memory is read there: nothing is staged, and blocks are used again. */
+async function sharedMemory({ world, rank, size, inSharedMemory }: Ranks): Promise<void> {
+  const tokens = { dim: 1, sizes: numbers(size, 0).map(() => 64) };
+  const heads = { dim: 2, sizes: numbers(size, 0).map(() => 4) };
+  const shape = [1, 64, 4 * size, 32];
+  // More in all than the 32 MiB that the test gives each rank.
+  for (let round = 0; round < 60; round++) {
+    const output = scope(() => {
+      const inputs = inSharedMemory(() => [1, 2, 3].map((value) => add(Tensor.full(shape, rank), value)));
+      const [query, key, value] = world.reshard(inputs, { gather: tokens, split: heads });
+      const attended = inSharedMemory(() => add(add(query as Tensor, key as Tensor), value as Tensor));
+      const [whole] = world.reshard([attended], { gather: heads, split: tokens });
+      return whole as Tensor;
+    });
+    if (round % 20 === 0) expect(new Set(await values(output))).toEqual(new Set([3 * rank + 6]));
+    output.dispose();
+  }
+  if (size > 1) {
+    using sent = inSharedMemory(() => Tensor.full([1000], rank));
+    const next = (rank + 1) % size;
+    const previous = (rank + size - 1) % size;
+    using received = inSharedMemory(() => world.exchange(sent, next, previous));
+    using forwarded = world.exchange(received, next, previous);
+    expect(new Set(await values(forwarded))).toEqual(new Set([(rank + 2 * size - 2) % size]));
+  }
+  await synchronize();
+  expect(world.stagedBytes()).toBe(0);
+  expect(memory().liveStorages).toBe(0);
+  {
+    using own = Tensor.full(shape, 1);
+    const outputs = world.reshard([own], { gather: tokens, split: heads });
+    await values(outputs[0] as Tensor);
+    expect(world.stagedBytes()).toBe((own.bytes * (size - 1)) / size);
+    for (const output of outputs) output.dispose();
+  }
+  // Views of shared memory are as good; scopes nest; what is made outside is outside.
+  using small = inSharedMemory(() => inSharedMemory(() => Tensor.full([4], 1)));
+  expect(await values(small)).toEqual([1, 1, 1, 1]);
+  expect(() => inSharedMemory(() => Promise.resolve())).toThrow(/synchronous/);
+  using tooMuch = inSharedMemory(() => Tensor.full([16, 1024, 1024], 1));
+  const error = await tooMuch.data().catch((thrown: unknown) => thrown);
+  expect(TensorError.isInstance(error) && error.code).toBe("outOfMemory");
+  expect((error as TensorError).message).toMatch(/67108864 bytes .*33554432 bytes .*arenaBytes/);
+  using after = Tensor.full([16, 1024, 1024], 1);
+  await after.slice(0, 0, 1).rawBytes();
+  const plan = plannedRanks({ rank: 0, worldSize: 2 });
+  expect(plan.inSharedMemory(() => 7)).toBe(7);
+}
+
+/** Rank 0 sends only when rank 1, which has asked for it, has computed something else meanwhile. */
+async function overlap({ world, rank }: Ranks): Promise<void> {
+  const flag = process.env["OVERLAP_FLAG"] as string;
+  using own = Tensor.full([1000], rank);
+  if (rank === 0) {
+    for (let waited = 0; !(await Bun.file(flag).exists()); waited++) {
+      if (waited > 1500) throw new Error("rank 1 waits for what it doesn't read");
+      await Bun.sleep(10);
+    }
+  }
+  using received = world.exchange(own, 1 - rank, 1 - rank);
+  if (rank === 1) {
+    using meanwhile = add(own, 1);
+    expect(new Set(await values(meanwhile))).toEqual(new Set([2]));
+    await Bun.write(flag, "computed");
+  }
+  // Another collective keeps its turn, and reads what came.
+  using sum = world.allReduce(received);
+  using derived = add(received, sum);
+  expect(new Set(await values(derived))).toEqual(new Set([2 - rank]));
+}
+
 /** Collectives among other operations, submitted without waiting. */
 async function pipeline({ world, size }: Ranks): Promise<void> {
   using result = scope(() => {
@@ -298,6 +369,8 @@ const scenarios: Readonly<Record<string, (ranks: Ranks) => Promise<void>>> = {
   collectives,
   reshard,
   planned,
+  sharedMemory,
+  overlap,
   pipeline,
   trace,
   mismatch,

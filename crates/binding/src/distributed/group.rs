@@ -9,7 +9,7 @@ use napi::bindgen_prelude::*;
 use napi_derive::napi;
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
-use tensor_runtime::{DType, OutputBytes, RuntimeError, Tensor, Traffic};
+use tensor_runtime::{DType, Order, OutputBytes, RuntimeError, Tensor, Traffic};
 use transport::planned::PlannedGroup;
 use transport::reshard::Share;
 use transport::{Buffer, BufferMut, Call, Memory, Operation, Peer, ProcessGroup, TransportError};
@@ -124,6 +124,13 @@ impl NativeProcessGroup {
             }
             planned.count(&operation, dtype);
         }
+        // Hops are what computation hides. Others' results are read next, and another thread would
+        // only add its wake-ups.
+        let order = if matches!(operation, Operation::Exchange { .. }) {
+            Order::Beside
+        } else {
+            Order::InTurn
+        };
         let group = self.group.clone();
         let submitted_by = std::thread::current().id();
         let ticket =
@@ -169,7 +176,7 @@ impl NativeProcessGroup {
                 RuntimeError::new(tensor_runtime::ErrorCode::Collective, name, "", "", message)
             })
         };
-        let outputs = cpu().submit_external(name, &inputs, outputs, run);
+        let outputs = cpu().submit_external(name, &inputs, outputs, order, run);
         outputs
             .map(|outputs| outputs.into_iter().map(NativeTensor::from).collect())
             .map_err(error::from_runtime)

@@ -3,6 +3,7 @@
 mod group;
 mod ranks;
 mod resharding;
+mod shared_memory;
 
 use napi::bindgen_prelude::*;
 use serde_json::json;

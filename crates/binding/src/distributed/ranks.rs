@@ -1,6 +1,7 @@
 //! The launcher's shared file, and joining as a rank.
 
 use super::group::NativeProcessGroup;
+use super::shared_memory::SharedMemory;
 use super::{facts, from_transport, lock};
 use crate::error;
 use crate::stream::cpu;
@@ -197,6 +198,24 @@ impl NativeRanks {
         match &self.planned {
             Some(planned) => NativeProcessGroup::planned(planned.planned_world()),
             None => NativeProcessGroup::new(self.transport.world(), self.failure.clone()),
+        }
+    }
+
+    /// Outputs of operations submitted from now on are memory that other ranks read directly, where
+    /// the transport has any.
+    #[napi(catch_unwind)]
+    pub fn enter_shared_memory(&self) {
+        let world = self.transport.world();
+        if world.shares_memory() {
+            cpu().enter_output_memory(Arc::new(SharedMemory::new(world)));
+        }
+    }
+
+    /// Ends what the last `enterSharedMemory` began.
+    #[napi(catch_unwind)]
+    pub fn leave_shared_memory(&self) {
+        if self.transport.world().shares_memory() {
+            cpu().leave_output_memory();
         }
     }
 

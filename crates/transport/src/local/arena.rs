@@ -49,7 +49,8 @@ impl Arena {
         let Some((start, range, skipped, length)) = found else {
             let left: usize = free.ranges.values().sum();
             let expected = format!(
-                "the rank's {} bytes have {left} bytes left, not all in one piece",
+                "the rank's {} bytes have {left} bytes left, not all in one piece; the launcher's \
+                 arenaBytes gives each rank more",
                 self.segment.layout.arena_bytes
             );
             let found = format!("{bytes} bytes");

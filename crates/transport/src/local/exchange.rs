@@ -269,6 +269,8 @@ impl Pending for Exchange<'_> {
             kind: OperationKind::Exchange,
             sequence: self.sequence,
             began: self.began,
+            // Exchanges run while the rank computes: a core that spins is one that doesn't.
+            spin: false,
             interrupted,
         };
         let _moving = group.connection.moving();

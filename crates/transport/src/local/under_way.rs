@@ -65,6 +65,7 @@ impl Pending for UnderWay<'_> {
             kind: self.kind,
             sequence: self.descriptor.sequence(),
             began: self.began,
+            spin: self.group.connection.spin,
             interrupted,
         };
         let _moving = self.group.connection.moving();

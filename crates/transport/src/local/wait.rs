@@ -31,6 +31,8 @@ pub(crate) struct Wait<'a> {
     pub kind: OperationKind,
     pub sequence: u64,
     pub began: Instant,
+    /// Whether to spin before sleeping.
+    pub spin: bool,
     pub interrupted: &'a dyn Fn() -> bool,
 }
 
@@ -43,7 +45,7 @@ impl Wait<'_> {
         peer: usize,
         until: Until,
     ) -> Result<(), TransportError> {
-        if reached(word.load(), target) || (self.connection.spin && spin(word, target)) {
+        if reached(word.load(), target) || (self.spin && spin(word, target)) {
             return Ok(());
         }
         let settings = &self.connection.settings;
