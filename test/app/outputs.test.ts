@@ -84,6 +84,7 @@ describe("what a run writes", () => {
       output: folder.file("out.mp4"),
       latents: folder.file("l"),
       savedFrames: null,
+      trace: null,
       frames: 5,
       height: 96,
       width: 96,
@@ -112,7 +113,16 @@ describe("what a run writes", () => {
         denoise: expect.any(Number),
         decode: expect.any(Number),
       },
-      ranks: [{ rank: 0, peakResidentBytes: expect.any(Number), liveTensorBytes: expect.any(Number) }],
+      ranks: [
+        {
+          rank: 0,
+          pid: expect.any(Number),
+          peakResidentBytes: expect.any(Number),
+          liveTensorBytes: expect.any(Number),
+          threads: expect.any(Number),
+          collectives: {},
+        },
+      ],
       collectives: {},
     });
   });

@@ -111,14 +111,15 @@ describe("parseArguments", () => {
       expect(refusal(flag.name, ...value)).toBe(`${flag.name} is not available in this version of wan-ts`);
     }
     expect(refusal("--device", "cuda:1")).toContain("--device cuda:1 is not available");
-    expect(refusal("plan", "--nproc", "4")).toBe("--nproc is not available in this version of wan-ts");
+    expect(refusal("plan", "--cache", "any")).toBe("--cache is not available in this version of wan-ts");
   });
 
   test("helps: commands and the flags of generate, and not those to come", () => {
     const { command, text } = parseArguments(["--help"]) as { command: string; text: string };
     expect(command).toBe("help");
-    for (const word of ["generate", "doctor", "--model", "--save-latents"]) expect(text).toContain(word);
-    expect(text).not.toContain("--ulysses");
+    for (const word of ["generate", "doctor", "--model", "--save-latents", "--ulysses"])
+      expect(text).toContain(word);
+    expect(text).not.toContain("--cache");
     expect(parseArguments(["generate", "--help"])).toMatchObject({ command: "help" });
     expect(parseArguments(["doctor", "-h"])).toMatchObject({ command: "help" });
   });

@@ -1,13 +1,16 @@
 import { parseArguments } from "./arguments.ts";
 import { doctor } from "./doctor.ts";
-import { generate } from "./generate/generate.ts";
+import { generate, generateAsRank } from "./generate/generate.ts";
 import { showPlan } from "./plan/show-plan.ts";
+import { hasLauncher, runAsRank } from "./ranks/run-as-rank.ts";
 import { reportFailure } from "./report-failure.ts";
 
 // The first interrupt cancels the run and frees what it holds; a second ends the process at once.
+// A terminal interrupts ranks together with their launcher, which ends them all.
 const interruption = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {
+    if (signal === "SIGINT" && hasLauncher(process.env)) return;
     if (interruption.signal.aborted) process.exit(1);
     interruption.abort(new Error(`stopped by ${signal}`));
   });
@@ -26,9 +29,15 @@ try {
     case "plan":
       await showPlan(request.configFile, request.flags, request);
       break;
-    case "generate":
-      await generate(request.configFile, request.flags, interruption.signal);
+    case "generate": {
+      const { configFile, flags } = request;
+      const status = await runAsRank(process.env, (ranks) =>
+        generateAsRank(configFile, flags, interruption.signal, ranks),
+      );
+      if (status === undefined) await generate(configFile, flags, interruption.signal);
+      else process.exitCode = status;
       break;
+    }
   }
 } catch (error) {
   process.exitCode = reportFailure(error, process.stderr);

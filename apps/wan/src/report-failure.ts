@@ -8,13 +8,13 @@ const longestLine = 4000;
  * for a failure while running.
  */
 export function reportFailure(error: unknown, stream: { write(text: string): unknown }): 1 | 2 {
-  stream.write(`error: ${oneLine(error instanceof Error ? error.message : String(error))}\n`);
+  stream.write(`error: ${messageLine(error)}\n`);
   return error instanceof InputError ? 2 : 1;
 }
 
-/** The text in one line that no terminal takes for commands, cut where it is very long. */
-function oneLine(text: string): string {
-  const line = text
+/** The error's message in one line that no terminal takes for commands, cut where it is very long. */
+export function messageLine(error: unknown): string {
+  const line = (error instanceof Error ? error.message : String(error))
     .trim()
     .replaceAll(/\s*\n\s*/g, " ")
     .replaceAll(/\p{Cc}/gu, "\uFFFD");

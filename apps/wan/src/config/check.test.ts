@@ -58,10 +58,10 @@ describe("checkConfig", () => {
   });
 
   test("refuses what this version doesn't have, unless it asks for nothing", () => {
-    expect(refusal({ parallel: { ulysses: 2 } })).toBe(
-      '"parallel.ulysses" in wan.config.json is not available in this version of wan-ts',
+    expect(refusal({ cache: "teacache" })).toBe(
+      '"cache" in wan.config.json is not available in this version of wan-ts',
     );
-    expect(checkConfig({ parallel: { nproc: 1, cfg: false } }, inFile)).toBeDefined();
+    expect(checkConfig({ cache: undefined }, inFile)).toBeDefined();
   });
 
   test("holds defaults of a checkpoint to what is shown", () => {

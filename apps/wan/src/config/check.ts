@@ -84,8 +84,8 @@ function refuseUnavailable(config: Config, nameOf: KeyNaming): void {
   for (const { path, unavailable } of flags) {
     if (!unavailable) continue;
     const value = valueAt(config, path);
-    // One rank is what runs anyway, and an absent option is no wish.
-    if (value === undefined || value === false || (value === 1 && path[0] === "parallel")) continue;
+    // What is off or absent is no wish.
+    if (value === undefined || value === false) continue;
     throw new InputError(`${nameOf(path)} is not available in this version of wan-ts`);
   }
   if (config.device !== undefined && config.device !== "cpu") {

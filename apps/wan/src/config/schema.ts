@@ -43,14 +43,21 @@ export const configSchema = z
     instructionSet: z
       .enum(["portable", "avx2", "avx512", "avx512bf16"], "must be portable, avx2, avx512 or avx512bf16")
       .describe("Widest instruction set that kernels use"),
-    threads: natural.min(1, "must be at least 1").max(1024, "must be at most 1024").describe("CPU threads"),
+    threads: natural
+      .min(1, "must be at least 1")
+      .max(1024, "must be at most 1024")
+      .describe("CPU threads of each rank"),
     attention: z.strictObject({ backend: text.min(1).describe("Attention backend") }).partial(),
     parallel: z
       .strictObject({
-        nproc: natural.min(1, "must be at least 1").describe("Ranks to start on this machine"),
-        ulysses: natural.min(1, "must be at least 1").describe("Ranks that share heads"),
-        ring: natural.min(1, "must be at least 1").describe("Ranks that pass keys and values round"),
-        cfg: z.boolean().describe("Conditional and unconditional passes on different ranks"),
+        nproc: natural
+          .min(1, "must be at least 1")
+          .max(256, "must be at most 256")
+          .describe("Ranks to start on this machine"),
+        ulysses: natural.min(1, "must be at least 1").describe("Ranks that share out heads"),
+        ring: natural.min(1, "must be at least 1").describe("Ranks that hand keys and values round"),
+        cfg: z.boolean().describe("The passes with prompt and negative prompt on different ranks"),
+        textEncoder: z.boolean().describe("Split the text encoder over ranks"),
       })
       .partial(),
     quantization: z
@@ -58,7 +65,6 @@ export const configSchema = z
       .describe("Of weights, on load"),
     vaeTiling: z.boolean().describe("Encode and decode in tiles"),
     cpuOffload: z.boolean().describe("Keep only the part at work in memory"),
-    parallelTextEncoder: z.boolean().describe("Split the text encoder over ranks"),
     cache: text.describe("Step cache"),
     output: z
       .strictObject({
@@ -68,7 +74,7 @@ export const configSchema = z
         saveLatents: text.min(1, "must name a file").describe("Final latents, safetensors"),
         saveFrames: text.min(1, "must name a file").describe("Decoded frames, safetensors"),
         trace: text.min(1, "must name a file").describe("Chrome trace"),
-        logRanks: z.boolean().describe("Show other ranks' lines"),
+        logRanks: z.boolean().describe("Show the lines of ranks other than 0"),
         quiet: z.boolean().describe("No progress"),
         json: z.boolean().describe("One JSON object on the last line of standard output"),
       })

@@ -4,6 +4,13 @@ import type { Config } from "../config/schema.ts";
 import { checkingInput } from "../input-error.ts";
 import { checkMemory } from "../plan/check-memory.ts";
 import { formatSeconds, Progress } from "../progress.ts";
+import { checkSameJob } from "../ranks/check-same-job.ts";
+import { launchRun } from "../ranks/launch-run.ts";
+import { PlaceNotes } from "../ranks/place-notes.ts";
+import { collectivesByKind, rankFacts } from "../ranks/rank-facts.ts";
+import { RunRanks } from "../ranks/run-ranks.ts";
+import { shareThreads } from "../ranks/share-threads.ts";
+import { RunTrace } from "../trace/run-trace.ts";
 import { type Job, prepareJob } from "./job.ts";
 import { writeOutputs } from "./outputs.ts";
 import { RunReport } from "./run-report.ts";
@@ -11,7 +18,8 @@ import { RunReport } from "./run-report.ts";
 type LoadedPipeline = Awaited<ReturnType<typeof loadPipeline>>;
 
 /**
- * Makes a video as flags, config file and the checkpoint's defaults say.
+ * Makes a video as flags, config file and the checkpoint's defaults say, in this process or in ranks
+ * that it starts.
  *
  * @throws {InputError} for what can't be used, before anything heavy starts; other errors come while
  * running.
@@ -24,38 +32,102 @@ export async function generate(
   const report = new RunReport();
   const job = await checkingInput(() => prepareJob(configFile, flags));
   await checkingInput(() => checkMemory(job));
-  // Names, shapes and dtypes of all weights are checked before the first is read.
-  using pipeline = await report.time("load", () =>
-    checkingInput(() => loadPipeline(job.checkpoint, job.load)),
+  if (job.parallel.ranks > 1) await launchRun(job, signal);
+  else await makeVideo(job, RunRanks.alone(), report, signal);
+}
+
+/**
+ * Does this rank's share of a video, as {@link generate} does the whole.
+ *
+ * @throws as {@link generate} does, and where another rank fails.
+ */
+export async function generateAsRank(
+  configFile: string | undefined,
+  flags: Config,
+  signal: AbortSignal,
+  ranks: RunRanks,
+): Promise<void> {
+  const report = new RunReport();
+  const threads = await shareThreads(ranks);
+  const job = await checkingInput(() =>
+    prepareJob(configFile, flags, { size: ranks.size, ranks: ranks.ranks, threads }),
   );
+  await checkSameJob(ranks, job);
+  await makeVideo(job, ranks, report, signal);
+}
+
+async function makeVideo(job: Job, ranks: RunRanks, report: RunReport, signal: AbortSignal): Promise<void> {
+  using places = new PlaceNotes(ranks.ranks);
+  using trace = job.outputs.trace === undefined ? undefined : await RunTrace.start(ranks);
+  const timed = <T>(name: string, body: () => Promise<T>): Promise<T> => {
+    trace?.begin(name);
+    return report.time(name, body).finally(() => trace?.end(name));
+  };
+  places.note("loading");
+  // Names, shapes and dtypes of all weights are checked before the first is read.
+  using pipeline = await timed("load", () => checkingInput(() => loadPipeline(job.checkpoint, job.load)));
   if (job.vaeTiling) pipeline.vae.enableTiling();
-  const progress = new Progress(process.stderr, job.quiet);
+  places.watchBlocks(pipeline.transformer);
+  places.watchBlocks(pipeline.transformer2);
+  // Lines of several ranks would be drawn over one another.
+  const stream = job.logRanks ? { write: (text: string) => process.stderr.write(text) } : process.stderr;
+  const progress = new Progress(stream, job.quiet);
   try {
-    using result = await run(pipeline, job, report, progress, signal);
-    await report.time("write", () => writeOutputs(job.outputs, result, job.fps, signal));
+    using result = await run(pipeline, job, { report, progress, places, trace }, signal);
+    places.note("the end");
+    const facts = await ranks.gatherJson(rankFacts(ranks));
+    await trace?.gather();
+    if (!ranks.isFirst) return;
+
+    places.note("writing");
+    await timed("write", () => writeOutputs(job.outputs, result, job.fps, signal));
+    if (job.outputs.trace !== undefined) await trace?.write(job.outputs.trace);
     const { numFrames, width, height } = result.frames;
     progress.line(
       `${job.outputs.file}: ${numFrames} frames of ${width}×${height}, ${formatSeconds(report.totalSeconds)}`,
     );
-    if (job.json) process.stdout.write(`${JSON.stringify(report.toJson(job, pipeline, result))}\n`);
+    if (job.json) {
+      const collectives = collectivesByKind(ranks.ledger());
+      const object = report.toJson(job, pipeline, result, { ranks: facts, collectives });
+      process.stdout.write(`${JSON.stringify(object)}\n`);
+    }
   } finally {
     progress.finish();
   }
 }
 
+/** Who hears how a run goes. */
+interface Listeners {
+  readonly report: RunReport;
+  readonly progress: Progress;
+  readonly places: PlaceNotes;
+  readonly trace: RunTrace | undefined;
+}
+
 function run(
   pipeline: LoadedPipeline,
   { options, images }: Job,
-  report: RunReport,
-  progress: Progress,
+  { report, progress, places, trace }: Listeners,
   signal: AbortSignal,
 ): Promise<GenerateResult> {
-  const watched = {
+  const watched: typeof options = {
     ...options,
     signal,
-    onStageStart: progress.stageStarted.bind(progress),
-    onStageEnd: report.stageEnded.bind(report),
-    callbackOnStepEnd: progress.step.bind(progress),
+    onStageStart: (stage) => {
+      progress.stageStarted(stage);
+      places.stageStarted(stage);
+      trace?.begin(stage);
+    },
+    onStageEnd: (event) => {
+      report.stageEnded(event);
+      trace?.end(event.stage);
+    },
+    callbackOnStepEnd: (event) => {
+      progress.step(event);
+      places.stepEnded(event);
+      const { step, timestep, seconds } = event;
+      trace?.ended(`step ${step}`, seconds, { timestep });
+    },
   };
   return pipeline.task === "imageToVideo"
     ? // There is an image: the check of inputs refuses a job without.

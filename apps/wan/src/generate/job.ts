@@ -1,3 +1,4 @@
+import type { Ranks } from "@wan-ts/distributed";
 import { loadImage, type RgbImage } from "@wan-ts/media";
 import {
   availableInstructionSets,
@@ -6,9 +7,9 @@ import {
   instructionSet,
   setInstructionSet,
   setThreads,
+  threads as threadsAtHand,
 } from "@wan-ts/tensor";
 import {
-  type ContextParallelOptions,
   checkGenerateOptions,
   checkInputs,
   chooseTask,
@@ -25,6 +26,7 @@ import { mergeConfigs } from "../config/merge.ts";
 import { readConfig } from "../config/read.ts";
 import type { Config } from "../config/schema.ts";
 import { InputError } from "../input-error.ts";
+import { chooseParallelism, type Parallelism } from "../ranks/choose-parallelism.ts";
 import { readCheckpointDefaults } from "./checkpoint-defaults.ts";
 import { embeddedModel } from "./embedded-model.ts";
 import { checkOutputs, type Outputs } from "./outputs.ts";
@@ -41,14 +43,23 @@ export interface Job {
   readonly checkpoint: WanCheckpoint;
   readonly load: LoadPipelineOptions;
   readonly vaeTiling: boolean;
-  /** Ranks to start on this machine, and how the models are split over the ranks of a run. */
-  readonly parallel: { readonly nproc: number; readonly degrees: ContextParallelOptions };
+  readonly parallel: Parallelism;
   readonly options: GenerateOptions;
+  readonly seed: number;
   readonly images: Images;
   readonly outputs: Outputs;
   readonly fps: number;
   readonly quiet: boolean;
   readonly json: boolean;
+  readonly logRanks: boolean;
+}
+
+/** The run that a process is one of, or plans. */
+export interface JoinedRun {
+  readonly size: number;
+  readonly ranks?: Ranks | undefined;
+  /** This rank's share of the cores. */
+  readonly threads: number;
 }
 
 const quantizations = { nf4, int8 } as const;
@@ -65,18 +76,28 @@ const flagOfOption: Readonly<Record<string, string>> = {
   lastImage: "--last-image",
 };
 
+/** Of the random numbers, where nobody says. */
+const defaultSeed = 42;
+const defaultGuidanceScale = 5;
+
 /**
  * Reads and checks what flags, config file and the checkpoint's defaults ask for, and sets the
  * machine to it: threads and instruction set.
  *
+ * @param joined absent in a process that starts ranks itself, or needs none.
  * @throws {InputError} and the refusals of the packages.
  */
-export async function prepareJob(configFile: string | undefined, flags: Config): Promise<Job> {
+export async function prepareJob(
+  configFile: string | undefined,
+  flags: Config,
+  joined?: JoinedRun,
+): Promise<Job> {
   const said = mergeConfigs(await readConfig(configFile), flags);
   const { backend } = said.attention ?? {};
   const attention = defaultAttentionRegistry();
   if (backend !== undefined) attention.get(backend);
-  setMachine(said);
+  const nproc = said.parallel?.nproc ?? 1;
+  setMachine(said, joined?.threads ?? Math.max(1, Math.floor(threadsAtHand() / nproc)));
   const checkpoint = await openCheckpoint(said.model ?? embeddedModel, {
     scheduler: said.scheduler,
     flowShift: said.flowShift,
@@ -85,6 +106,11 @@ export async function prepareJob(configFile: string | undefined, flags: Config):
   const outputs = await checkOutputs(config.output);
   const task = chooseTask(checkpoint, config);
   namingFlags(() => checkInputs(checkpoint, task, config));
+  const parallel = chooseParallelism(config.parallel ?? {}, {
+    startedRanks: joined?.size,
+    heads: checkpoint.transformer.numAttentionHeads,
+    guidanceScale: config.guidanceScale ?? defaultGuidanceScale,
+  });
   const images = await readImages(config);
   const options = generateOptions(config, checkpoint, images.image);
   namingFlags(() => checkGenerateOptions(checkpoint, { ...options, ...images }, task));
@@ -97,22 +123,19 @@ export async function prepareJob(configFile: string | undefined, flags: Config):
       attentionBackend: backend,
       cpuOffload: config.cpuOffload,
       quantization: config.quantization && quantizations[config.quantization](),
+      parallelTextEncoder: config.parallel?.textEncoder,
+      ...(joined?.ranks ? { ranks: joined.ranks, parallel: parallel.degrees } : {}),
     },
     vaeTiling: config.vaeTiling ?? false,
-    parallel: {
-      nproc: config.parallel?.nproc ?? 1,
-      degrees: {
-        ulyssesDegree: config.parallel?.ulysses,
-        ringDegree: config.parallel?.ring,
-        cfgParallel: config.parallel?.cfg ?? false,
-      },
-    },
+    parallel,
     options,
+    seed: config.seed ?? defaultSeed,
     images,
     outputs,
     fps: config.fps ?? 16,
     quiet: config.output?.quiet ?? false,
     json: config.output?.json ?? false,
+    logRanks: config.output?.logRanks ?? false,
   };
 }
 
@@ -127,8 +150,8 @@ function namingFlags(check: () => void): void {
   }
 }
 
-function setMachine({ threads, instructionSet: wanted }: Config): void {
-  if (threads !== undefined) setThreads(threads);
+function setMachine({ threads, instructionSet: wanted }: Config, share: number): void {
+  setThreads(threads ?? share);
   if (wanted === undefined) return;
   const available = availableInstructionSets();
   if (!available.includes(wanted)) {
@@ -158,9 +181,9 @@ function generateOptions(
     ...sizeOf(config, checkpoint.sizeMultiple, image),
     numFrames: config.frames ?? 81,
     numInferenceSteps: config.steps ?? 16,
-    guidanceScale: config.guidanceScale ?? 5,
+    guidanceScale: config.guidanceScale ?? defaultGuidanceScale,
     ...(config.guidanceScale2 === undefined ? {} : { guidanceScale2: config.guidanceScale2 }),
-    generator: new Generator(config.seed ?? 42),
+    generator: new Generator(config.seed ?? defaultSeed),
   };
 }
 

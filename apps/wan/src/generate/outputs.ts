@@ -20,6 +20,12 @@ export interface Outputs {
   readonly kind: OutputKind;
   readonly saveLatents: string | undefined;
   readonly saveFrames: string | undefined;
+  readonly trace: string | undefined;
+}
+
+/** Everything that a run may write. */
+export function outputPaths({ file, saveLatents, saveFrames, trace }: Outputs): string[] {
+  return [file, saveLatents, saveFrames, trace].filter((path) => path !== undefined);
 }
 
 /**
@@ -28,12 +34,13 @@ export interface Outputs {
  * @throws {OutputError}, {InputError}
  */
 export async function checkOutputs(output: Config["output"] = {}): Promise<Outputs> {
-  const { file = "out.mp4", saveLatents, saveFrames } = output;
+  const { file = "out.mp4", saveLatents, saveFrames, trace } = output;
   const kind = await checkOutputPath(file);
   const taken = new Map([[resolve(file), "--output"]]);
   for (const [flag, extra] of [
     ["--save-latents", saveLatents],
     ["--save-frames", saveFrames],
+    ["--trace", trace],
   ] as const) {
     if (extra === undefined) continue;
     await checkFileTarget(extra);
@@ -41,12 +48,12 @@ export async function checkOutputs(output: Config["output"] = {}): Promise<Outpu
     if (other !== undefined) throw new InputError(`${flag} and ${other} both name ${extra}`);
     taken.set(resolve(extra), flag);
   }
-  return { file, kind, saveLatents, saveFrames };
+  return { file, kind, saveLatents, saveFrames, trace };
 }
 
 /**
- * Writes what a run made: the tensors first, as the video can be made from them again. Each file is
- * whole or not there.
+ * Writes the video and the tensors of a run: the tensors first, as the video can be made from them
+ * again. Each file is whole or not there.
  *
  * @throws {OutputError}, {SafetensorsError}, and the reason of `signal` once it aborts.
  */

@@ -1,5 +1,4 @@
 import { resolve } from "node:path";
-import { memory } from "@wan-ts/tensor";
 import type {
   GenerateResult,
   StageEvent,
@@ -7,6 +6,14 @@ import type {
   WanTextToVideoPipeline,
 } from "@wan-ts/wan";
 import type { Job } from "./job.ts";
+
+/** What ranks took and exchanged. */
+export interface RanksReport {
+  /** A {@link RankFacts} a rank. */
+  readonly ranks: readonly unknown[];
+  /** Of this rank, as {@link collectivesByKind} has them. */
+  readonly collectives: Readonly<Record<string, unknown>>;
+}
 
 /** Collects what a run took, for `--json`. */
 export class RunReport {
@@ -33,17 +40,24 @@ export class RunReport {
     this.#peakTensorBytes[stage] = peakBytes;
   }
 
-  /** The object that `--json` prints; sizes in bytes, times in seconds. */
+  /**
+   * The object that `--json` prints; sizes in bytes, times in seconds.
+   *
+   * @param ranks what each rank took.
+   * @param collectives of this rank.
+   */
   toJson(
     { outputs }: Job,
     pipeline: WanImageToVideoPipeline | WanTextToVideoPipeline,
     { frames }: GenerateResult,
+    { ranks, collectives }: RanksReport,
   ): Record<string, unknown> {
     const whole = (file: string | undefined): string | null => (file === undefined ? null : resolve(file));
     return {
       output: resolve(outputs.file),
       latents: whole(outputs.saveLatents),
       savedFrames: whole(outputs.saveFrames),
+      trace: whole(outputs.trace),
       frames: frames.numFrames,
       height: frames.height,
       width: frames.width,
@@ -52,21 +66,8 @@ export class RunReport {
       seconds: { total: this.totalSeconds, ...this.#seconds },
       weightBytes: pipeline.weightBytes,
       peakTensorBytes: this.#peakTensorBytes,
-      ranks: [
-        {
-          rank: 0,
-          peakResidentBytes: peakResidentBytes(),
-          liveTensorBytes: memory().liveBytes,
-        },
-      ],
-      // One rank exchanges nothing.
-      collectives: {},
+      ranks,
+      collectives,
     };
   }
-}
-
-/** getrusage counts in KiB, but in bytes on macOS. */
-function peakResidentBytes(): number {
-  const { maxRSS } = process.resourceUsage();
-  return process.platform === "darwin" ? maxRSS : maxRSS * 1024;
 }

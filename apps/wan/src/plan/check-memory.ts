@@ -1,3 +1,4 @@
+import { plannedRanks } from "@wan-ts/distributed";
 import {
   describeMachine,
   type FittingRun,
@@ -15,13 +16,30 @@ import { InputError } from "../input-error.ts";
 import { formatBytes } from "./plan-table.ts";
 
 /**
- * Makes sure that a job fits into memory, before any of its weights is read.
+ * Makes sure that a job fits into memory, with all the ranks that it starts, before any of its weights
+ * is read.
  *
  * @throws {InputError} that says what would make it fit.
  */
 export async function checkMemory(job: Job): Promise<void> {
-  const { refusal } = await planJob(job, await describeMachine());
+  const { ranks, degrees } = job.parallel;
+  const machine = await describeMachine();
+  // Of rank 0 alone, as none has more to do.
+  const load = { ...job.load, ranks: plannedRanks({ rank: 0, worldSize: ranks }), parallel: degrees };
+  const { plan, refusal } = await planJob(ranks > 1 ? { ...job, load } : job, machine);
   if (refusal !== undefined) throw new InputError(refusal);
+  const needed = plan ? bytesOfRanks(plan, ranks) : 0;
+  if (plan && needed > plan.availableBytes) {
+    throw new InputError(
+      `${ranks} ranks take ${formatBytes(needed)} of memory together, but ${formatBytes(plan.availableBytes)} can be had; fewer of them (--nproc) take less`,
+    );
+  }
+}
+
+/** What ranks of one machine must hold together: they share the pages of mapped weights. */
+function bytesOfRanks({ stages, neededBytes, processBytes }: RunPlan, ranks: number): number {
+  const own = stages.map((stage) => stage.peakTensorBytes + stage.scratchBytes + stage.frameBytes);
+  return neededBytes + (ranks - 1) * (processBytes + Math.max(...own));
 }
 
 /**

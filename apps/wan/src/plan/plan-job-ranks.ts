@@ -19,10 +19,9 @@ export async function planJobRanks(
   job: Job,
   machine: Machine,
   alone: RunPlan,
-  { ranks, bandwidth = sharedMemoryBandwidth }: PlanFlags,
+  { bandwidth = sharedMemoryBandwidth }: Pick<PlanFlags, "bandwidth">,
 ): Promise<RanksComparison | undefined> {
-  const { nproc, degrees } = job.parallel;
-  const worldSize = ranks ?? nproc;
+  const { ranks: worldSize, degrees } = job.parallel;
   if (worldSize === 1) return undefined;
   const run = runOptions(job);
   const setting = { worldSize, bandwidth };

@@ -1,3 +1,4 @@
+import { threads } from "@wan-ts/tensor";
 import { describeMachine, measureSpeed, type RunPlan } from "@wan-ts/wan";
 import type { PlanFlags } from "../arguments.ts";
 import type { Config } from "../config/schema.ts";
@@ -20,7 +21,9 @@ export async function showPlan(
   flags: Config,
   asked: PlanFlags,
 ): Promise<void> {
-  const job = await checkingInput(() => prepareJob(configFile, flags));
+  // Ranks that aren't of this machine have its like for themselves.
+  const planned = asked.ranks === undefined ? undefined : { size: asked.ranks, threads: threads() };
+  const job = await checkingInput(() => prepareJob(configFile, flags, planned));
   const machine = { ...(await describeMachine()), speed: await measureSpeed() };
   const { plan, refusal } = await checkingInput(() => planJob(job, machine));
   if (!plan) throw new InputError(refusal);
