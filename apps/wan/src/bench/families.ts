@@ -1,3 +1,4 @@
+import { allToAllFamily } from "./all-to-all.ts";
 import { attentionFamily } from "./attention.ts";
 import { blocksFamily } from "./blocks.ts";
 import type { BenchmarkFamily } from "./case.ts";
@@ -23,8 +24,9 @@ export const families: readonly BenchmarkFamily[] = [
   vaeEncodeFamily,
   textEncoderFamily,
   pipelineFamily,
+  allToAllFamily,
   ranksFamily,
 ];
 
 /** Names that this version answers as not available. */
-export const unavailableNames: readonly string[] = ["all-to-all", "cache"];
+export const unavailableNames: readonly string[] = ["cache"];
