@@ -87,5 +87,6 @@ describe("a process group", () => {
 
   test("fails where a rank's input has failed before", async () => {
     expect(await messageOf(run("brokenInput", 2))).toMatch(/rank 1 .*failed.*all-gather was skipped/);
+    expect(await messageOf(run("brokenExchange", 2))).toMatch(/rank 1 .*failed.*send-receive was skipped/);
   });
 });

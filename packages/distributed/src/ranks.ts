@@ -42,8 +42,9 @@ export interface Ranks {
   /**
    * Runs `body`, synchronous, with the outputs of the operations submitted in it in memory that the
    * other ranks of the machine read directly: collectives on them copy once, from there to where they
-   * belong. For what is about to be sent. Just runs it where ranks share no memory. A tensor's memory
-   * is free again with its last handle; where there is no room left, the operation fails, and reading
+   * belong. For what is about to be sent. Also for results of large collectives: blocks of this memory
+   * are used again, where others come from the system and are touched for the first time. Just runs
+   * `body` where ranks share no memory. A tensor's memory is free again with its last handle; where there is no room left, the operation fails, and reading
    * its result throws a `TensorError` of code `outOfMemory` that names the room and its setting.
    */
   readonly inSharedMemory: <T>(body: () => T) => T;

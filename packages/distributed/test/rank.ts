@@ -271,7 +271,7 @@ async function sharedMemory({ world, rank, size, inSharedMemory }: Ranks): Promi
 
 /** Rank 0 sends only when rank 1, which has asked for it, has computed something else meanwhile. */
 async function overlap({ world, rank }: Ranks): Promise<void> {
-  const flag = process.env["OVERLAP_FLAG"] as string;
+  const { OVERLAP_FLAG: flag = "" } = process.env;
   using own = Tensor.full([1000], rank);
   if (rank === 0) {
     for (let waited = 0; !(await Bun.file(flag).exists()); waited++) {
@@ -329,14 +329,17 @@ async function mismatch({ world, rank, failure }: Ranks): Promise<void> {
   process.exit(1);
 }
 
-/** Rank 1's input fails before its collective; the others are told. */
-async function brokenInput({ world, rank }: Ranks): Promise<void> {
+/** Rank 1's input fails before its collective, in the stream's order or beside it; the others are told. */
+async function brokenInput(
+  { world, rank }: Ranks,
+  collective: (row: Tensor) => Tensor = (row) => world.allGather(row),
+): Promise<void> {
   using table = Tensor.full([2, 2], 1);
   using indices = Tensor.from([rank === 1 ? 9 : 0], [1], "int32");
   const { embedding } = await import("@wan-ts/tensor");
   using row = embedding(table, indices);
-  using all = world.allGather(row);
-  await all.data();
+  using result = collective(row);
+  await result.data();
 }
 
 async function wait({ world, rank, note }: Ranks): Promise<void> {
@@ -374,7 +377,9 @@ const scenarios: Readonly<Record<string, (ranks: Ranks) => Promise<void>>> = {
   pipeline,
   trace,
   mismatch,
-  brokenInput,
+  brokenInput: (ranks) => brokenInput(ranks),
+  brokenExchange: (ranks) =>
+    brokenInput(ranks, (row) => ranks.world.exchange(row, 1 - ranks.rank, 1 - ranks.rank)),
   wait,
   exit0: (ranks) => dieIn("exit0", ranks),
   exit3: (ranks) => dieIn("exit3", ranks),
