@@ -1,7 +1,6 @@
 //! Attention over parts of the keys, put together.
 
 use crate::element::{Float, for_float};
-use crate::math::exp_f32;
 use crate::multiversion::per_instruction_set;
 use crate::rows;
 use crate::walk::{Walk, part, span};
@@ -17,7 +16,7 @@ pub struct AttentionPart<'a, 'b> {
     pub log_sum_exp: &'a TensorRef<'b>,
 }
 
-/// Attention over the keys of both parts, in `f32`: contiguous tensors of the same shapes, of which
+/// Attention over the keys of both parts, in `f64` and rounded once: contiguous tensors of the same shapes, of which
 /// `first.output` and `output` are `Float32` and `second.output` any float type.
 ///
 /// A part without keys, whose log-sum-exp is minus infinity, adds nothing; a log-sum-exp that is NaN
@@ -79,7 +78,8 @@ per_instruction_set! {
             let values = row * size..(row + 1) * size;
             let operands = first.0[values.clone()].iter().zip(&second.0[values.clone()]);
             for (result, (one, other)) in results[values].iter_mut().zip(operands) {
-                result.write(one * weights[0] + other.widen() * weights[1]);
+                let (one, other) = (f64::from(*one), f64::from(other.widen()));
+                result.write((one * weights[0] + other * weights[1]) as f32);
             }
         }
     }
@@ -87,21 +87,19 @@ per_instruction_set! {
 
 /// The shares of two parts by their log-sum-exps, and that of both.
 #[inline(always)]
-fn weights(first: f32, second: f32) -> ([f32; 2], f32) {
+fn weights(first: f32, second: f32) -> ([f64; 2], f32) {
     let usable = |sum: f32| sum < f32::INFINITY;
     if !usable(first) || !usable(second) {
-        return ([f32::NAN; 2], f32::NAN);
+        return ([f64::NAN; 2], f32::NAN);
     }
     let greatest = if first > second { first } else { second };
     if greatest == f32::NEG_INFINITY {
         return ([0.0; 2], greatest);
     }
-    let [one, other] = [exp_f32(first - greatest), exp_f32(second - greatest)];
-    // An argument below all that float32 can tell gives its least number, not zero.
-    let one = if first == f32::NEG_INFINITY { 0.0 } else { one };
-    let other = if second == f32::NEG_INFINITY { 0.0 } else { other };
+    let share = |sum: f32| (f64::from(sum) - f64::from(greatest)).exp();
+    let [one, other] = [share(first), share(second)];
     let sum = one + other;
-    ([one / sum, other / sum], greatest + sum.ln())
+    ([one / sum, other / sum], (f64::from(greatest) + sum.ln()) as f32)
 }
 
 #[cfg(test)]
@@ -117,8 +115,8 @@ mod tests {
             let (a, b) = (f64::from(first), f64::from(second));
             let exact = a.max(b) + ((a - a.max(b)).exp() + (b - a.max(b)).exp()).ln();
             assert!((f64::from(merged) - exact).abs() <= 1e-6 * exact.abs().max(1.0));
-            assert!((f64::from(one) - (a - exact).exp()).abs() < 1e-6);
-            assert!((f64::from(other) - (b - exact).exp()).abs() < 1e-6);
+            assert!((one - (a - exact).exp()).abs() < 1e-12);
+            assert!((other - (b - exact).exp()).abs() < 1e-12);
         }
     }
 

@@ -6,7 +6,7 @@ import type { AttentionOverRanks } from "./hooks.ts";
 /**
  * Attention by a ring (Liu, Zaharia and Abbeel 2023): keys and values go round the members, each of which
  * attends with its own queries to what it has, while the next hop is under way. Results are merged by
- * their log-sum-exp in float32 and rounded once.
+ * their log-sum-exp, kept in float32 and rounded once.
  *
  * @param tokens how many each member has keys and values of, in the pass under way.
  */

@@ -18,7 +18,7 @@ const ranks = joinRanks();
 if (!ranks) throw new Error("this program is started by `bun run bench --only all-to-all`");
 setThreads(1);
 const { world, rank, size } = ranks;
-const shared = <T>(body: () => T): T => (ranks.inSharedMemory ? ranks.inSharedMemory(body) : body());
+const shared = <T>(body: () => T): T => ranks.inSharedMemory(body);
 const even = (total: number): number[] => Array.from({ length: size }, () => total / size);
 const shares = {
   gather: { dim: 1, sizes: even(tokens * size) },
@@ -34,7 +34,7 @@ const shares = {
     await synchronize();
     await world.barrier();
     const started = performance.now();
-    const [output] = world.reshard([source], shares);
+    const [output] = shared(() => world.reshard([source], shares));
     using gathered = output!;
     using _last = gathered.slice(1, tokens * size - 1, tokens * size);
     await synchronize();

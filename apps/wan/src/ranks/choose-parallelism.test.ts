@@ -25,21 +25,21 @@ function refusal(wishes: Wishes, heads?: number, guidanceScale?: number, started
 }
 
 describe("chooseParallelism", () => {
-  test("chooses the prompts first, then heads, then a ring", () => {
+  test("has all ranks share heads, as far as there are, and then a ring", () => {
     expect(degrees({})).toBe("1 × 1 × 1");
-    expect(degrees({ nproc: 2 })).toBe("2 × 1 × 1");
+    expect(degrees({ nproc: 2 })).toBe("1 × 1 × 2");
     expect(degrees({ nproc: 2 }, 12, 1)).toBe("1 × 1 × 2");
     expect(degrees({ nproc: 3 })).toBe("1 × 1 × 3");
-    expect(degrees({ nproc: 8 }, 2)).toBe("2 × 2 × 2");
+    expect(degrees({ nproc: 8 }, 2)).toBe("1 × 4 × 2");
   });
 
   test("keeps to what is asked for", () => {
     expect(degrees({ nproc: 2, ulysses: 2 })).toBe("1 × 1 × 2");
     expect(degrees({ nproc: 2, ring: 2 })).toBe("1 × 2 × 1");
-    expect(degrees({ nproc: 4, ulysses: 2 })).toBe("2 × 1 × 2");
-    expect(degrees({ nproc: 4, ulysses: 2, cfg: false })).toBe("1 × 2 × 2");
+    expect(degrees({ nproc: 4, ulysses: 2 })).toBe("1 × 2 × 2");
+    expect(degrees({ nproc: 4, ulysses: 2, cfg: true })).toBe("2 × 1 × 2");
     expect(degrees({ nproc: 4, cfg: true })).toBe("2 × 1 × 2");
-    expect(degrees({ nproc: 8, ulysses: 2, ring: 2 })).toBe("2 × 2 × 2");
+    expect(degrees({ nproc: 8, ulysses: 2, ring: 2, cfg: true })).toBe("2 × 2 × 2");
   });
 
   test("refuses in flags and numbers what doesn't fit", () => {

@@ -20,12 +20,13 @@ export interface Parallelism {
 }
 
 /**
- * The ranks of a run and how its transformers are split over them.
+ * The ranks of a run and how its transformers are split over them: where nothing is said, all in
+ * Ulysses, as far as heads allow.
  *
  * @throws {InputError} one line that names the flags and the numbers.
  */
 export function chooseParallelism(
-  { nproc, ulysses, ring, cfg, textEncoder }: NonNullable<Config["parallel"]>,
+  { nproc, ulysses, ring, cfg = false, textEncoder }: NonNullable<Config["parallel"]>,
   { startedRanks, heads, guidanceScale }: ParallelSetting,
 ): Parallelism {
   const ranks = startedRanks ?? nproc ?? 1;
@@ -57,9 +58,7 @@ export function chooseParallelism(
   ];
   const product = (ulysses ?? 1) * (ring ?? 1) * (cfg ? 2 : 1);
   const whole = ulysses !== undefined && ring !== undefined;
-  const fits = whole
-    ? product === ranks || (cfg === undefined && guided && 2 * product === ranks)
-    : ranks % product === 0;
+  const fits = whole ? product === ranks : ranks % product === 0;
   if (!fits) {
     const rule = factors.length > 1 || whole ? `${factors.join(" × ")} = ${product}` : factors.join("");
     const wanted = whole ? `${product}` : `a multiple of ${product}`;

@@ -49,7 +49,7 @@ export function attention(
 /**
  * Attention over the keys of two parts, from what {@link attention} returned for each: outputs
  * (B, S, H, D), of which `first`'s is float32, weighted by their log-sum-exps (B, S, H). Both results are
- * float32. A part without keys, whose log-sum-exp is −∞, adds nothing.
+ * float32, computed in float64. A part without keys, whose log-sum-exp is −∞, adds nothing.
  */
 export function mergeAttention(
   first: Required<AttentionResult>,

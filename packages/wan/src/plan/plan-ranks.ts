@@ -91,7 +91,8 @@ export async function planRanks(
       { ...run, load: { ...run.load, ranks: planned, parallel } },
       machine,
     );
-    const collectives = planned.ledger();
+    // Groups are made before the run.
+    const collectives = planned.ledger().filter(({ collective }) => collective !== "split");
     const total = (key: "bytesSent" | "bytesReceived"): number =>
       collectives.reduce((sum, entry) => sum + entry[key], 0);
     const coordinates = mesh.coordinatesOf(rank);
