@@ -2,8 +2,8 @@
 //!
 //! A [`Transport`] connects this process to the others of a run; a [`ProcessGroup`] is an ordered
 //! list of ranks that call collectives together. Both are interfaces: [`local`] implements them
-//! over memory that the processes of one machine share, and a library such as MPI or NCCL fits
-//! behind the same methods.
+//! over memory that the processes of one machine share, and [`mpi`] over an MPI library, for any
+//! number of machines. One such as NCCL fits behind the same methods.
 //!
 //! Three promises hold for every implementation:
 //!
@@ -15,13 +15,19 @@
 //!   timing nor which member computes them.
 
 mod call;
+mod check;
 mod descriptor;
 mod error;
 mod ledger;
 pub mod local;
+pub mod mpi;
 pub mod planned;
+mod process;
 mod process_group;
 pub mod reshard;
+mod shape;
+mod sum;
+mod whereabouts;
 
 pub use call::{Buffer, BufferMut, Call, Memory, Operation, Peer};
 pub use cpu_kernels::DType;

@@ -3,10 +3,11 @@
 //! Groups split and count as those of a real run do; nothing can be exchanged.
 
 use crate::call::{Call, Memory, Operation};
+use crate::check::check_parts;
 use crate::descriptor::OperationKind;
 use crate::error::{ErrorCode, TransportError};
 use crate::ledger::Ledger;
-use crate::process_group::{Pending, ProcessGroup, SharedAllocation, Transport, are_disjoint};
+use crate::process_group::{Pending, ProcessGroup, SharedAllocation, Transport};
 use cpu_kernels::DType;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -47,7 +48,9 @@ impl Transport for PlannedTransport {
 
     fn note(&self, _position: &str) {}
 
-    fn finish(&self) {}
+    fn finish(&self) -> Result<(), TransportError> {
+        Ok(())
+    }
 
     fn fail(&self, _reason: &str) {}
 }
@@ -83,13 +86,7 @@ impl PlannedGroup {
         label: &str,
         parts: &[Vec<usize>],
     ) -> Result<Option<PlannedGroup>, TransportError> {
-        let size = self.members.len();
-        if !are_disjoint(parts, size) {
-            let expected = format!("disjoint lists of places below {size}, none empty");
-            let found = format!("the parts are {parts:?}");
-            let error = TransportError::new(ErrorCode::Argument, self.rank(), expected, found);
-            return Err(TransportError { collective: OperationKind::Split.name(), ..error });
-        }
+        check_parts(parts, self.rank(), self.members.len())?;
         self.lock().add(OperationKind::Split, 0, 0);
         let place = |part: &Vec<usize>| part.iter().position(|member| *member == self.index);
         Ok(parts.iter().find_map(|part| {

@@ -17,7 +17,11 @@ pub trait Transport: Send + Sync {
     fn note(&self, position: &str);
 
     /// Reports that this rank has done its whole work. A process that ends without it has failed.
-    fn finish(&self);
+    /// Where nobody but the ranks themselves can tell whether all have, this waits for them.
+    ///
+    /// # Errors
+    /// `PeerDied` and the like where another rank doesn't come to its end.
+    fn finish(&self) -> Result<(), TransportError>;
 
     /// Reports a failure of this rank's own, so that those who wait for it get `reason`.
     fn fail(&self, reason: &str);
@@ -78,16 +82,6 @@ pub trait ProcessGroup: Send + Sync {
 
     /// Reports that this member will never come to its next collective, and why.
     fn abandon(&self, reason: &str);
-}
-
-/// Whether the parts of a split are lists of different places below `size`, none empty.
-pub(crate) fn are_disjoint(parts: &[Vec<usize>], size: usize) -> bool {
-    let mut seen = vec![false; size];
-    !parts.iter().any(Vec::is_empty)
-        && parts
-            .iter()
-            .flatten()
-            .all(|member| *member < size && !std::mem::replace(&mut seen[*member], true))
 }
 
 /// A collective under way. Dropping it without completing it fails the group.

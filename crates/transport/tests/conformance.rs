@@ -4,9 +4,8 @@
 
 mod ranks;
 
-use ranks::{Test, run};
+use ranks::{Launch, Test};
 use std::sync::Arc;
-use transport::local::LocalTransport;
 use transport::{
     Buffer, BufferMut, Call, DType, Operation, OperationKind, Peer, ProcessGroup, SharedAllocation,
     Transport,
@@ -31,7 +30,7 @@ enum Source {
 
 impl Source {
     fn new(group: &Group, bytes: Vec<u8>, shared: bool) -> Source {
-        if !shared {
+        if !shared || !group.shares_memory() {
             return Source::Own(bytes);
         }
         let block = group.allocate(bytes.len()).unwrap();
@@ -181,13 +180,13 @@ fn sums(group: &Group) {
     }
 }
 
-fn all_collectives(transport: &LocalTransport) -> String {
+fn all_collectives(transport: &dyn Transport) -> String {
     moves(&*transport.world());
     sums(&*transport.world());
     String::new()
 }
 
-fn sub_groups(transport: &LocalTransport) -> String {
+fn sub_groups(transport: &dyn Transport) -> String {
     let world = transport.world();
     let even: Vec<usize> = (0..world.size()).step_by(2).collect();
     // Backwards, so that a member's place isn't its rank's.
@@ -212,7 +211,7 @@ fn sub_groups(transport: &LocalTransport) -> String {
     format!("{place}")
 }
 
-fn many(transport: &LocalTransport) -> String {
+fn many(transport: &dyn Transport) -> String {
     let group = transport.world();
     let me = group.index();
     for round in 0..2000 {
@@ -225,7 +224,7 @@ fn many(transport: &LocalTransport) -> String {
     String::new()
 }
 
-fn overlapped(transport: &LocalTransport) -> String {
+fn overlapped(transport: &dyn Transport) -> String {
     let group = transport.world();
     let (me, size) = (group.index(), group.size());
     let sent = bytes(me, 0, 50_000, 0);
@@ -253,7 +252,7 @@ fn overlapped(transport: &LocalTransport) -> String {
     String::new()
 }
 
-fn ledger(transport: &LocalTransport) -> String {
+fn ledger(transport: &dyn Transport) -> String {
     let group = transport.world();
     let me = group.index();
     let run = |operation: Operation, sent: usize, received: usize| {
@@ -286,7 +285,7 @@ fn ledger(transport: &LocalTransport) -> String {
     String::new()
 }
 
-fn refusals(transport: &LocalTransport) -> String {
+fn refusals(transport: &dyn Transport) -> String {
     let group = transport.world();
     let refused = |operation: Operation, source: &[u8], target: &mut [u8]| {
         let error = group.run(operation, DType::Int32, &[], source, target).unwrap_err();
@@ -312,7 +311,7 @@ fn refusals(transport: &LocalTransport) -> String {
 }
 
 /// Groups without end: an error says that there is no room for more, and what there is goes on.
-fn too_many_groups(transport: &LocalTransport) -> String {
+fn too_many_groups(transport: &dyn Transport) -> String {
     let world = transport.world();
     let parts = [(0..world.size()).collect()];
     let mut groups = Vec::new();
@@ -332,21 +331,25 @@ fn too_many_groups(transport: &LocalTransport) -> String {
 
 fn main() {
     const TESTS: &[Test] = &[
-        ("every_collective_with_one_to_four_ranks", || {
-            (1..=4).for_each(|world| drop(run("all", world)));
+        ("every_collective_with_one_to_four_ranks", |launch| {
+            launch.worlds(1..=4).into_iter().for_each(|world| drop(launch.run("all", world)));
         }),
-        ("sub_groups_of_two_to_four_ranks", || {
-            (2..=4).for_each(|world| drop(run("subGroups", world)));
+        ("sub_groups_of_two_to_four_ranks", |launch| {
+            launch.worlds(2..=4).into_iter().for_each(|world| drop(launch.run("subGroups", world)));
         }),
-        ("thousands_in_a_row", || (2..=3).for_each(|world| drop(run("many", world)))),
-        ("a_started_exchange_leaves_time_to_compute", || drop(run("overlapped", 3))),
-        ("the_ledger_counts_payload_by_kind", || drop(run("ledger", 3))),
-        ("groups_beyond_the_room_for_them_are_refused", || {
-            for output in run("groups", 2) {
-                assert!(output.contains("members of groups"), "{output}");
+        ("thousands_in_a_row", |launch| {
+            launch.worlds(2..=3).into_iter().for_each(|world| drop(launch.run("many", world)));
+        }),
+        ("a_started_exchange_leaves_time_to_compute", |launch| drop(launch.run("overlapped", 3))),
+        ("the_ledger_counts_payload_by_kind", |launch| drop(launch.run("ledger", 3))),
+        ("groups_beyond_the_room_for_them_are_refused", |launch| {
+            for output in launch.run("groups", 2) {
+                assert!(output.contains("groups"), "{output}");
             }
         }),
-        ("arguments_are_refused_before_anything_is_announced", || drop(run("refusals", 2))),
+        ("arguments_are_refused_before_anything_is_announced", |launch| {
+            drop(launch.run("refusals", 2))
+        }),
     ];
     ranks::main(
         &[
@@ -358,6 +361,7 @@ fn main() {
             ("refusals", refusals),
             ("groups", too_many_groups),
         ],
+        &Launch::all(),
         TESTS,
     );
 }

@@ -226,18 +226,18 @@ fn late_rank() {
 
 fn main() {
     const TESTS: &[Test] = &[
-        ("a_rank_killed_outside_of_a_collective_is_named", dead_outside),
-        ("a_rank_killed_inside_a_collective_is_named", dead_inside),
-        ("a_stopped_rank_is_named", stopped),
-        ("a_live_rank_that_does_not_come_is_named_at_the_deadline", late_rank),
-        ("failing_exiting_finishing_and_cancelling_ranks_are_named", own_failures),
-        ("mismatches_fail_every_rank_and_move_nothing", mismatches),
-        ("doubled_missing_and_foreign_ranks_are_refused", start_up),
-        ("ranks_end_with_their_launcher_also_inside_native_code", launcher_gone),
-        ("killed_ranks_leave_nothing_in_shared_memory", nothing_left),
-        ("a_full_arena_is_an_error_and_memory_comes_back", || {
+        ("a_rank_killed_outside_of_a_collective_is_named", |_| dead_outside()),
+        ("a_rank_killed_inside_a_collective_is_named", |_| dead_inside()),
+        ("a_stopped_rank_is_named", |_| stopped()),
+        ("a_live_rank_that_does_not_come_is_named_at_the_deadline", |_| late_rank()),
+        ("failing_exiting_finishing_and_cancelling_ranks_are_named", |_| own_failures()),
+        ("mismatches_fail_every_rank_and_move_nothing", |_| mismatches()),
+        ("doubled_missing_and_foreign_ranks_are_refused", |_| start_up()),
+        ("ranks_end_with_their_launcher_also_inside_native_code", |_| launcher_gone()),
+        ("killed_ranks_leave_nothing_in_shared_memory", |_| nothing_left()),
+        ("a_full_arena_is_an_error_and_memory_comes_back", |_| {
             assert!(ranks::run("tooMuch", 1)[0].contains("no shared memory for 50331648 bytes"));
         }),
     ];
-    ranks::main(fault_scenarios::ALL, TESTS);
+    ranks::main(fault_scenarios::ALL, &[("local", Ok(ranks::Launch::Local))], TESTS);
 }

@@ -4,10 +4,9 @@
 
 mod ranks;
 
-use ranks::{Test, run};
+use ranks::{Launch, Test};
 use std::ops::Range;
 use std::sync::Arc;
-use transport::local::{LocalTransport, RankState};
 use transport::reshard::{MAX_TENSORS, Reshard, Share};
 use transport::{
     Buffer, BufferMut, Call, DType, ErrorCode, LedgerEntry, Operation, OperationKind, ProcessGroup,
@@ -61,7 +60,7 @@ enum Source {
 
 impl Source {
     fn new(group: &Group, bytes: Vec<u8>, shared: bool) -> Source {
-        if !shared {
+        if !shared || !group.shares_memory() {
             return Source::Own(bytes);
         }
         let block = group.allocate(bytes.len()).unwrap();
@@ -131,13 +130,14 @@ fn check(group: &Group, dtype: DType, reshard: &Reshard, shared: &dyn Fn(usize) 
     assert_eq!(moved(|entry| entry.count), 1, "{what}");
     assert_eq!(moved(|entry| entry.bytes_sent), sent as u64, "{what}");
     assert_eq!(moved(|entry| entry.bytes_received), received as u64, "{what}");
-    let staged = if (0..tensors).all(shared) { 0 } else { sent as u64 };
+    let in_place = group.shares_memory() && (0..tensors).all(shared);
+    let staged = if in_place { 0 } else { sent as u64 };
     assert_eq!(after.staged_bytes() - before.staged_bytes(), staged, "{what}");
 }
 
 const DTYPES: [DType; 4] = [DType::BFloat16, DType::Float32, DType::UInt8, DType::Int64];
 
-fn any(transport: &LocalTransport) -> String {
+fn any(transport: &dyn Transport) -> String {
     let group = transport.world();
     let (me, size) = (group.index(), group.size());
     let mut random = Random(size as u64);
@@ -165,7 +165,7 @@ fn any(transport: &LocalTransport) -> String {
 
 /// Queries, keys and values to heads and back, large enough for stores that go past the cache and
 /// for many pieces; heads and rows that aren't whole cache lines too.
-fn attention(transport: &LocalTransport) -> String {
+fn attention(transport: &dyn Transport) -> String {
     let group = transport.world();
     let (me, size) = (group.index(), group.size());
     let even = |total: usize| -> Vec<usize> {
@@ -218,10 +218,10 @@ fn base(size: usize) -> Reshard {
 }
 
 /// Rank 1's call differs from the others' in one thing, which the launcher names.
-fn differing(transport: &LocalTransport, change: fn(&mut Reshard)) -> String {
+fn differing(transport: &dyn Transport, change: fn(&mut Reshard)) -> String {
     let group = transport.world();
     let mut reshard = base(group.size());
-    if transport.rank() == 1 {
+    if transport.world().index() == 1 {
         change(&mut reshard);
     }
     let error = call(&*group, DType::Float32, &reshard).unwrap_err();
@@ -230,26 +230,26 @@ fn differing(transport: &LocalTransport, change: fn(&mut Reshard)) -> String {
     error.to_string()
 }
 
-fn other_tensors(transport: &LocalTransport) -> String {
+fn other_tensors(transport: &dyn Transport) -> String {
     differing(transport, |reshard| reshard.tensors = 2)
 }
 
-fn other_sizes(transport: &LocalTransport) -> String {
+fn other_sizes(transport: &dyn Transport) -> String {
     differing(transport, |reshard| reshard.gather.sizes = vec![4, 2])
 }
 
-fn other_heads(transport: &LocalTransport) -> String {
+fn other_heads(transport: &dyn Transport) -> String {
     differing(transport, |reshard| reshard.split.sizes = vec![1, 3])
 }
 
-fn other_dims(transport: &LocalTransport) -> String {
+fn other_dims(transport: &dyn Transport) -> String {
     differing(transport, |reshard| {
         reshard.shape = vec![2, 6, 4, 4];
         reshard.split.dim = 3;
     })
 }
 
-fn refusals(transport: &LocalTransport) -> String {
+fn refusals(transport: &dyn Transport) -> String {
     let group = transport.world();
     let reshard = base(group.size());
     let refused = |change: &dyn Fn(&mut Call)| {
@@ -286,39 +286,32 @@ fn refusals(transport: &LocalTransport) -> String {
     String::new()
 }
 
-/// Runs a scenario that ends in a mismatch; returns what the ranks say.
-fn mismatches(scenario: &str) -> Vec<String> {
-    let ended = ranks::Run::start(scenario, 2).end();
-    for end in &ended {
-        assert!(end.status.success() && end.state == RankState::Failed, "{scenario}: {end:?}");
-    }
-    ended.into_iter().map(|end| end.output).collect()
-}
-
 fn main() {
     const TESTS: &[Test] = &[
-        ("any_shape_dimensions_shares_and_sources_with_one_to_four_ranks", || {
-            (1..=4).for_each(|world| drop(run("any", world)));
+        ("any_shape_dimensions_shares_and_sources_with_one_to_four_ranks", |launch| {
+            launch.worlds(1..=4).into_iter().for_each(|world| drop(launch.run("any", world)));
         }),
-        ("queries_keys_and_values_to_heads_and_back", || {
-            (1..=3).for_each(|world| drop(run("attention", world)));
+        ("queries_keys_and_values_to_heads_and_back", |launch| {
+            launch.worlds(1..=3).into_iter().for_each(|world| drop(launch.run("attention", world)));
         }),
-        ("other_calls_are_errors_with_both_descriptors", || {
-            for line in mismatches("otherTensors") {
+        ("other_calls_are_errors_with_both_descriptors", |launch| {
+            for line in launch.fail("otherTensors", 2) {
                 assert!(line.contains("3 × float32 [2, 6, 4, 4]"), "{line}");
                 assert!(line.contains("2 × float32 [2, 6, 4, 4]"), "{line}");
             }
-            for line in mismatches("otherDims") {
+            for line in launch.fail("otherDims", 2) {
                 assert!(line.contains("dimension 1 gathered and 2 split"), "{line}");
                 assert!(line.contains("dimension 1 gathered and 3 split"), "{line}");
             }
             for scenario in ["otherSizes", "otherHeads"] {
-                for line in mismatches(scenario) {
+                for line in launch.fail(scenario, 2) {
                     assert!(line.contains("the ranks disagree"), "{line}");
                 }
             }
         }),
-        ("arguments_are_refused_before_anything_is_announced", || drop(run("refusals", 2))),
+        ("arguments_are_refused_before_anything_is_announced", |launch| {
+            drop(launch.run("refusals", 2))
+        }),
     ];
     ranks::main(
         &[
@@ -330,6 +323,7 @@ fn main() {
             ("otherDims", other_dims),
             ("refusals", refusals),
         ],
+        &Launch::all(),
         TESTS,
     );
 }

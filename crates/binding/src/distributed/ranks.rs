@@ -226,10 +226,11 @@ impl NativeRanks {
         cpu().once_reached(move || transport.note(&position));
     }
 
-    /// Reports that this rank has done its whole work.
+    /// Reports that this rank has done its whole work; blocks until all have, where there is no
+    /// launcher that knows.
     #[napi(catch_unwind)]
-    pub fn finish(&self) {
-        self.transport.finish();
+    pub fn finish(&self) -> Result<()> {
+        self.transport.finish().map_err(from_transport)
     }
 
     /// Reports a failure of this rank's own.

@@ -5,11 +5,11 @@ use super::clock;
 use super::control::state;
 use super::fault::{Fault, FaultKind};
 use super::group::LocalGroup;
-use super::process::{self, Watched};
 use super::segment::Segment;
 use super::settings::LocalSettings;
 use super::watchdog::Watchdog;
 use crate::error::{ErrorCode, TransportError};
+use crate::process::{self, Watched};
 use crate::process_group::{ProcessGroup, Transport};
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -167,11 +167,13 @@ impl Transport for LocalTransport {
         self.connection.segment.rank(self.connection.rank).position.write(position);
     }
 
-    fn finish(&self) {
+    fn finish(&self) -> Result<(), TransportError> {
         let block = self.connection.segment.rank(self.connection.rank);
         if block.state.load(Ordering::Acquire) == state::RUNNING {
             block.state.store(state::DONE, Ordering::Release);
         }
+        // The launcher knows when all have.
+        Ok(())
     }
 
     fn fail(&self, reason: &str) {

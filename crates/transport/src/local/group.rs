@@ -6,14 +6,15 @@ use super::control::Lane;
 use super::exchange::{Exchange, Mail, exchange_number};
 use super::fault::Fault;
 use super::movement::Movement;
-use super::shape::Shape;
 use super::under_way::UnderWay;
 use super::wait::describe;
 use crate::call::{Call, Memory, Operation};
-use crate::descriptor::{Descriptor, Detail, OperationKind};
+use crate::check::{check, check_parts};
+use crate::descriptor::OperationKind;
 use crate::error::{ErrorCode, TransportError};
 use crate::ledger::Ledger;
-use crate::process_group::{Pending, ProcessGroup, SharedAllocation, are_disjoint};
+use crate::process_group::{Pending, ProcessGroup, SharedAllocation};
+use crate::shape::Shape;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
@@ -91,59 +92,6 @@ impl LocalGroup {
         sources.map(|source| segment.offset_in_arena(rank, source.address, source.bytes)).collect()
     }
 
-    fn refuse(&self, call: &Call, expected: String, found: String) -> TransportError {
-        TransportError {
-            collective: call.operation.kind().name(),
-            ..TransportError::new(ErrorCode::Argument, self.connection.rank, expected, found)
-        }
-    }
-
-    fn check(&self, call: &Call) -> Result<(), TransportError> {
-        let size = self.members.len();
-        let Some((sent, received)) = call.operation.elements(self.index, size) else {
-            let expected = format!("one size for each of the group's {size} members");
-            let found = format!("the operation is {:?}", call.operation);
-            return Err(self.refuse(call, expected, found));
-        };
-        let element = call.dtype.size();
-        let reduces = matches!(
-            call.operation.kind(),
-            OperationKind::AllReduce | OperationKind::ReduceScatter
-        );
-        let tensors = call.operation.tensors();
-        if call.sources.len() != tensors || call.targets.len() != tensors {
-            let found = format!("{} sources, {} targets", call.sources.len(), call.targets.len());
-            return Err(self.refuse(call, format!("{tensors} of each"), found));
-        }
-        let sources = call.sources.iter().map(|source| {
-            ("source", source.memory, source.address as usize, source.bytes, sent / tensors)
-        });
-        let targets = call.targets.iter().map(|target| {
-            ("target", target.memory, target.address as usize, target.bytes, received / tensors)
-        });
-        for (name, memory, address, bytes, count) in sources.chain(targets) {
-            if !self.supports(memory) {
-                let found = format!("the {name} is in {memory:?}");
-                return Err(self.refuse(call, "in the processor's memory".into(), found));
-            }
-            if count.checked_mul(element) != Some(bytes) {
-                let expected = format!("{count} elements of {element} bytes");
-                return Err(self.refuse(call, expected, format!("the {name} has {bytes} bytes")));
-            }
-            if reduces && bytes > 0 && !address.is_multiple_of(element) {
-                let expected = format!("aligned to {element} bytes");
-                return Err(self.refuse(call, expected, format!("the {name} is at {address:#x}")));
-            }
-        }
-        if let Operation::Exchange { to, from } = &call.operation
-            && [to, from].into_iter().flatten().any(|peer| peer.member == self.index)
-        {
-            let found = format!("member {} is to exchange with itself", self.index);
-            return Err(self.refuse(call, "with another member".into(), found));
-        }
-        Ok(())
-    }
-
     /// Takes the counters out for a collective of that kind, whose number `number` tells.
     fn enter(
         &self,
@@ -201,9 +149,7 @@ impl LocalGroup {
         let mut counters = self.enter(kind, |counters| counters.sequence + 1)?;
         counters.sequence += 1;
         let sequence = counters.sequence;
-        let Shape { extents, sizes, elements, detail } = shape;
-        let descriptor =
-            Descriptor::new(sequence, kind, call.dtype, detail, &extents, &sizes, elements);
+        let descriptor = shape.descriptor(sequence, kind, call.dtype);
         let mut under_way = UnderWay {
             group: self,
             call,
@@ -264,7 +210,8 @@ impl ProcessGroup for LocalGroup {
     }
 
     unsafe fn start(&self, call: Call) -> Result<Box<dyn Pending + '_>, TransportError> {
-        self.check(&call)?;
+        let (rank, size) = (self.connection.rank, self.members.len());
+        check(&call, rank, self.index, size, |memory| self.supports(memory))?;
         if let Operation::Exchange { to, from } = call.operation {
             let number = |counters: &Counters| exchange_number(counters, to, from);
             let counters = self.enter(OperationKind::Exchange, number)?;
@@ -289,14 +236,8 @@ impl ProcessGroup for LocalGroup {
             sources: vec![crate::Buffer::EMPTY],
             targets: vec![crate::BufferMut::EMPTY],
         };
-        if !are_disjoint(parts, self.members.len()) {
-            let room = self.members.len();
-            let expected = format!("disjoint lists of places below {room}, none empty");
-            return Err(self.refuse(&call, expected, format!("the parts are {parts:?}")));
-        }
-        let lengths: Vec<usize> = parts.iter().map(Vec::len).collect();
-        let places: Vec<usize> = parts.iter().flatten().copied().collect();
-        let lanes = places.len();
+        check_parts(parts, self.connection.rank, self.members.len())?;
+        let lanes = parts.iter().flatten().count();
         let header = self.connection.segment.header();
         // The first member takes lanes for all; the others read in its announcement which.
         let first = if self.index == 0 {
@@ -304,8 +245,7 @@ impl ProcessGroup for LocalGroup {
         } else {
             0
         };
-        let detail = Detail::None;
-        let shape = Shape { extents: lengths, sizes: places, elements: lanes, detail };
+        let shape = Shape::of_parts(parts);
         let under_way = self.begin(OperationKind::Split, call, &[first], shape)?;
         let parity = (under_way.descriptor.sequence() % 2) as usize;
         Box::new(under_way).complete(&|| false)?;

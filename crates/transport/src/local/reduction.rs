@@ -2,10 +2,10 @@
 
 use super::copy::copy;
 use super::movement::Movement;
-use super::sum::sum;
 use super::under_way::others;
 use super::wait::Wait;
 use crate::error::TransportError;
+use crate::sum::sum;
 
 /// Up to here every member sums everything itself, which saves a barrier.
 const SUM_ALONE: usize = 32 << 10;

@@ -7,6 +7,7 @@ use super::futex::{Word, reached};
 use super::segment::Segment;
 use crate::descriptor::OperationKind;
 use crate::error::{ErrorCode, TransportError};
+use crate::whereabouts::Place;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -149,18 +150,12 @@ pub(crate) fn whereabouts(segment: &Segment, rank: usize) -> String {
     let position = block.position.read();
     let entered = block.entered.load(Ordering::Acquire);
     let kind = OperationKind::from_number(u64::from(block.kind.load(Ordering::Relaxed)));
-    let collective = kind.filter(|_| entered > 0).map(|kind| {
-        let within = entered > block.left.load(Ordering::Acquire);
-        let sequence = block.sequence.load(Ordering::Relaxed);
-        format!("{}{} #{sequence}", if within { "" } else { "after " }, kind.name())
+    let place = kind.filter(|_| entered > 0).map(|kind| Place {
+        kind,
+        sequence: block.sequence.load(Ordering::Relaxed),
+        within: entered > block.left.load(Ordering::Acquire),
     });
-    match (position.is_empty(), collective) {
-        (true, None) => "before its first collective".into(),
-        (false, None) => format!("at {position}"),
-        (true, Some(collective)) if collective.starts_with("after ") => collective,
-        (true, Some(collective)) => format!("at {collective}"),
-        (false, Some(collective)) => format!("at {position}, {collective}"),
-    }
+    crate::whereabouts::whereabouts(&position, place)
 }
 
 fn spin(word: &Word, target: u32) -> bool {

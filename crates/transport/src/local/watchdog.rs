@@ -3,9 +3,9 @@
 use super::clock;
 use super::control::state;
 use super::fault::{Fault, FaultKind};
-use super::process::{self, Watched};
 use super::segment::Segment;
 use super::settings::LocalSettings;
+use crate::process::{self, Watched};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;

@@ -2,7 +2,6 @@
 
 use crate::ranks::Scenario;
 use std::time::{Duration, Instant};
-use transport::local::LocalTransport;
 use transport::{DType, ErrorCode, Operation, Peer, ProcessGroup, Transport, TransportError};
 
 /// The scenarios by name.
@@ -23,6 +22,13 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("otherExchange", other_exchange),
     ("late", late),
     ("compute", compute),
+    ("killed", |transport| struck(transport, libc::SIGKILL)),
+    ("stopped", |transport| struck(transport, libc::SIGSTOP)),
+    ("busy", busy),
+    ("barrier", |transport| {
+        barrier(&*transport.world()).unwrap();
+        String::new()
+    }),
     ("tooMuch", too_much_memory),
 ];
 
@@ -49,11 +55,11 @@ fn facts(error: &TransportError) -> String {
 }
 
 /// Rank 1 of three ends up where the signal finds it; the others wait in a collective.
-fn wait_for_rank_1(transport: &LocalTransport) -> String {
+fn wait_for_rank_1(transport: &dyn Transport) -> String {
     let group = transport.world();
     barrier(&*group).unwrap();
     transport.note("step 3, block 7");
-    if transport.rank() == 1 {
+    if transport.world().index() == 1 {
         // The signal comes here, after a barrier and outside of a collective.
         std::thread::sleep(Duration::from_secs(60));
     }
@@ -61,40 +67,62 @@ fn wait_for_rank_1(transport: &LocalTransport) -> String {
 }
 
 /// Rank 1 of three is found inside a collective, into which rank 2 follows late.
-fn wait_with_rank_1(transport: &LocalTransport) -> String {
+fn wait_with_rank_1(transport: &dyn Transport) -> String {
     let group = transport.world();
     transport.note("step 3, block 7");
-    if transport.rank() == 2 {
+    if transport.world().index() == 2 {
         std::thread::sleep(Duration::from_millis(600));
     }
     facts(&gather(&*group, DType::Float32, &[4]).unwrap_err())
 }
 
-fn fail(transport: &LocalTransport) -> String {
-    if transport.rank() == 1 {
+/// Rank 1 of three strikes itself with a signal, where no test knows when to.
+fn struck(transport: &dyn Transport, signal: i32) -> String {
+    let group = transport.world();
+    transport.note("step 3, block 7");
+    barrier(&*group).unwrap();
+    if group.index() == 1 {
+        crate::ranks::mpi::tell(&std::process::id().to_string());
+        // Others hear several times a second where it is.
+        std::thread::sleep(Duration::from_millis(400));
+        // SAFETY: our own process.
+        unsafe { libc::kill(libc::getpid(), signal) };
+    }
+    facts(&gather(&*group, DType::Float32, &[4]).unwrap_err())
+}
+
+/// Computes without looking round, once the test knows its process.
+fn busy(transport: &dyn Transport) -> String {
+    barrier(&*transport.world()).unwrap();
+    crate::ranks::mpi::tell(&std::process::id().to_string());
+    compute(transport)
+}
+
+fn fail(transport: &dyn Transport) -> String {
+    if transport.world().index() == 1 {
         transport.fail("the weights are damaged");
         std::process::exit(1);
     }
     facts(&barrier(&*transport.world()).unwrap_err())
 }
 
-fn exit(transport: &LocalTransport) -> String {
-    if transport.rank() == 1 {
+fn exit(transport: &dyn Transport) -> String {
+    if transport.world().index() == 1 {
         std::process::exit(0);
     }
     facts(&barrier(&*transport.world()).unwrap_err())
 }
 
-fn finish_early(transport: &LocalTransport) -> String {
-    if transport.rank() == 1 {
+fn finish_early(transport: &dyn Transport) -> String {
+    if transport.world().index() == 1 {
         return String::new();
     }
     facts(&barrier(&*transport.world()).unwrap_err())
 }
 
-fn cancel(transport: &LocalTransport) -> String {
+fn cancel(transport: &dyn Transport) -> String {
     let group = transport.world();
-    if transport.rank() == 1 {
+    if transport.world().index() == 1 {
         let began = Instant::now();
         let call = transport::Call {
             operation: Operation::Barrier,
@@ -112,9 +140,9 @@ fn cancel(transport: &LocalTransport) -> String {
     facts(&barrier(&*group).unwrap_err())
 }
 
-fn drop_pending(transport: &LocalTransport) -> String {
+fn drop_pending(transport: &dyn Transport) -> String {
     let group = transport.world();
-    if transport.rank() == 1 {
+    if transport.world().index() == 1 {
         group.abandon("its input failed");
         return facts(&barrier(&*group).unwrap_err());
     }
@@ -122,12 +150,12 @@ fn drop_pending(transport: &LocalTransport) -> String {
 }
 
 fn mismatch(
-    transport: &LocalTransport,
+    transport: &dyn Transport,
     odd: impl Fn(&dyn ProcessGroup) -> TransportError,
 ) -> String {
     let group = transport.world();
     barrier(&*group).unwrap();
-    let error = if transport.rank() == 1 {
+    let error = if transport.world().index() == 1 {
         odd(&*group)
     } else {
         gather(&*group, DType::Float32, &[2, 6]).unwrap_err()
@@ -137,15 +165,15 @@ fn mismatch(
     facts(&error)
 }
 
-fn other_shape(transport: &LocalTransport) -> String {
+fn other_shape(transport: &dyn Transport) -> String {
     mismatch(transport, |group| gather(group, DType::Float32, &[3, 4]).unwrap_err())
 }
 
-fn other_dtype(transport: &LocalTransport) -> String {
+fn other_dtype(transport: &dyn Transport) -> String {
     mismatch(transport, |group| gather(group, DType::Int32, &[2, 6]).unwrap_err())
 }
 
-fn other_operation(transport: &LocalTransport) -> String {
+fn other_operation(transport: &dyn Transport) -> String {
     mismatch(transport, |group| {
         let mut target = [0; 48];
         let operation = Operation::AllToAll { send: vec![4; 3], receive: vec![4; 3] };
@@ -153,14 +181,14 @@ fn other_operation(transport: &LocalTransport) -> String {
     })
 }
 
-fn other_order(transport: &LocalTransport) -> String {
+fn other_order(transport: &dyn Transport) -> String {
     mismatch(transport, |group| barrier(group).unwrap_err())
 }
 
-fn other_sizes(transport: &LocalTransport) -> String {
+fn other_sizes(transport: &dyn Transport) -> String {
     let group = transport.world();
-    let counts = if transport.rank() == 1 { vec![1, 2, 1] } else { vec![2, 2, 0] };
-    let source = vec![0; counts[transport.rank()]];
+    let counts = if transport.world().index() == 1 { vec![1, 2, 1] } else { vec![2, 2, 0] };
+    let source = vec![0; counts[transport.world().index()]];
     let mut target = [0xee; 4];
     let operation = Operation::AllGather { counts };
     let error = group.run(operation, DType::UInt8, &[], &source, &mut target).unwrap_err();
@@ -168,10 +196,10 @@ fn other_sizes(transport: &LocalTransport) -> String {
     facts(&error)
 }
 
-fn other_parts(transport: &LocalTransport) -> String {
+fn other_parts(transport: &dyn Transport) -> String {
     let group = transport.world();
     // Rank 2 expects 3 bytes from rank 0, which sends it 2. Rank 1 is in the right with both.
-    let receive = if transport.rank() == 2 { vec![3, 2, 2] } else { vec![2; 3] };
+    let receive = if transport.world().index() == 2 { vec![3, 2, 2] } else { vec![2; 3] };
     let mut target = vec![0xee; receive.iter().sum()];
     let operation = Operation::AllToAll { send: vec![2; 3], receive };
     let error = group.run(operation, DType::UInt8, &[], &[0; 6], &mut target).unwrap_err();
@@ -179,11 +207,11 @@ fn other_parts(transport: &LocalTransport) -> String {
     facts(&error)
 }
 
-fn other_exchange(transport: &LocalTransport) -> String {
+fn other_exchange(transport: &dyn Transport) -> String {
     let group = transport.world();
     let peer = |member, count| Some(Peer { member, count });
     let mut target = [0xee; 8];
-    let outcome = match transport.rank() {
+    let outcome = match transport.world().index() {
         0 => group.run(
             Operation::Exchange { to: peer(1, 4), from: None },
             DType::UInt8,
@@ -204,14 +232,14 @@ fn other_exchange(transport: &LocalTransport) -> String {
     facts(&outcome.unwrap_err())
 }
 
-fn late(transport: &LocalTransport) -> String {
-    if transport.rank() == 1 {
+fn late(transport: &dyn Transport) -> String {
+    if transport.world().index() == 1 {
         std::thread::sleep(Duration::from_secs(60));
     }
     facts(&barrier(&*transport.world()).unwrap_err())
 }
 
-fn compute(_: &LocalTransport) -> String {
+fn compute(_: &dyn Transport) -> String {
     let began = Instant::now();
     let mut number = 0u64;
     while began.elapsed() < Duration::from_secs(60) {
@@ -220,7 +248,7 @@ fn compute(_: &LocalTransport) -> String {
     number.to_string()
 }
 
-fn too_much_memory(transport: &LocalTransport) -> String {
+fn too_much_memory(transport: &dyn Transport) -> String {
     let group = transport.world();
     let held = group.allocate(48 << 20).unwrap();
     let error = group.allocate(48 << 20).err().unwrap();

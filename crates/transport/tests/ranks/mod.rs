@@ -1,4 +1,10 @@
 //! Runs a test program again as the ranks of a run, and reports like the standard test harness.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+mod launch;
+pub mod mpi;
+
+pub use launch::Launch;
 
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -6,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use transport::local::{Launcher, LauncherSettings, LocalSettings, LocalTransport, RankState};
+use transport::{Transport, TransportError};
 
 const DESCRIPTOR: i32 = 3;
 pub const SCENARIO: &str = "TRANSPORT_TEST_SCENARIO";
@@ -13,10 +20,10 @@ const RANK: &str = "TRANSPORT_TEST_RANK";
 const WORLD: &str = "TRANSPORT_TEST_WORLD";
 
 /// What a rank does; what it returns is what it prints.
-pub type Scenario = fn(&LocalTransport) -> String;
+pub type Scenario = fn(&dyn Transport) -> String;
 
-/// A test: its name and body.
-pub type Test = (&'static str, fn());
+/// A test: its name and body, for every way to start ranks.
+pub type Test = (&'static str, fn(&Launch));
 
 /// Deadlines short enough for tests, and windows small enough that little data takes many pieces.
 pub fn settings() -> LocalSettings {
@@ -35,7 +42,6 @@ pub struct Ended {
     pub status: std::process::ExitStatus,
     pub output: String,
     pub state: RankState,
-    #[allow(dead_code, reason = "for the failing assertion's text, and one of the two programs")]
     pub whereabouts: String,
 }
 
@@ -82,7 +88,6 @@ impl Run {
     }
 
     /// Waits until `condition` holds of the run.
-    #[allow(dead_code, reason = "one of the two programs waits")]
     pub fn wait_until(&self, what: &str, condition: impl Fn(&Launcher) -> bool) {
         let began = Instant::now();
         while !condition(&self.launcher) {
@@ -148,51 +153,81 @@ pub fn run(scenario: &str, world: usize) -> Vec<String> {
     ended.into_iter().map(|end| end.output).collect()
 }
 
-/// The whole of a test program: a rank where it is started as one, else the tests.
-pub fn main(scenarios: &[(&str, Scenario)], tests: &[Test]) {
+/// The whole of a test program: a rank where it is started as one, else the tests over each of
+/// `launches`.
+pub fn main(
+    scenarios: &[(&str, Scenario)],
+    launches: &[(&str, Result<Launch, &str>)],
+    tests: &[Test],
+) {
     if let Ok(name) = std::env::var(SCENARIO) {
         return be_a_rank(scenarios, &name);
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let chosen = |name: &str| filters.is_empty() || filters.iter().any(|part| name.contains(*part));
-    if arguments.iter().any(|argument| argument == "--list") {
-        tests.iter().for_each(|(name, _)| println!("{name}: test"));
+    let list = arguments.iter().any(|argument| argument == "--list");
+    let (mut passed, mut failed, mut ignored, mut filtered) = (0, 0, 0, 0);
+    for (way, launch) in launches {
+        for (name, body) in tests {
+            let name = format!("{way}::{name}");
+            if list {
+                println!("{name}: test");
+            } else if !chosen(&name) {
+                filtered += 1;
+            } else {
+                match launch {
+                    Err(reason) => {
+                        println!("test {name} ... ignored, {reason}");
+                        ignored += 1;
+                    }
+                    Ok(launch) if catch_unwind(AssertUnwindSafe(|| body(launch))).is_ok() => {
+                        println!("test {name} ... ok");
+                        passed += 1;
+                    }
+                    Ok(_) => {
+                        println!("test {name} ... FAILED");
+                        failed += 1;
+                    }
+                }
+            }
+        }
+    }
+    if list {
         return;
     }
-    let (mut passed, mut failed) = (0, 0);
-    for (name, body) in tests.iter().filter(|(name, _)| chosen(name)) {
-        let outcome = catch_unwind(AssertUnwindSafe(body));
-        println!("test {name} ... {}", if outcome.is_ok() { "ok" } else { "FAILED" });
-        if outcome.is_ok() { passed += 1 } else { failed += 1 }
-    }
     let word = if failed == 0 { "ok" } else { "FAILED" };
-    let filtered = tests.len() - passed - failed;
     println!(
-        "\ntest result: {word}. {passed} passed; {failed} failed; 0 ignored; 0 measured; {filtered} filtered out"
+        "\ntest result: {word}. {passed} passed; {failed} failed; {ignored} ignored; 0 measured; {filtered} filtered out"
     );
     std::process::exit(i32::from(failed > 0));
+}
+
+fn join_local(deadline: Option<Duration>) -> Result<Box<dyn Transport>, TransportError> {
+    let number = |name: &str| std::env::var(name).unwrap().parse::<usize>().unwrap();
+    let mut settings = settings();
+    settings.deadline = deadline.unwrap_or(settings.deadline);
+    let transport = LocalTransport::join(DESCRIPTOR, number(RANK), number(WORLD), settings)?;
+    Ok(Box::new(transport))
 }
 
 fn be_a_rank(scenarios: &[(&str, Scenario)], name: &str) {
     if name == LAUNCHER {
         return be_a_launcher();
     }
-    let number = |name: &str| std::env::var(name).unwrap().parse::<usize>().unwrap();
-    let (rank, world) = (number(RANK), number(WORLD));
     let (_, scenario) = scenarios.iter().find(|(known, _)| *known == name).unwrap();
-    let mut settings = settings();
-    if name == "late" {
-        settings.deadline = Duration::from_millis(300);
+    let deadline = (name == "late").then_some(Duration::from_millis(300));
+    let joined = if mpi::is_rank() { mpi::join(deadline) } else { join_local(deadline) };
+    let (text, outcome) = match joined {
+        Ok(transport) => (scenario(&*transport), transport.finish()),
+        Err(error) => (format!("{error}\n"), Err(error)),
+    };
+    if mpi::is_rank() {
+        mpi::tell(&text);
+    } else {
+        print!("{text}");
     }
-    match LocalTransport::join(DESCRIPTOR, rank, world, settings) {
-        Ok(transport) => {
-            print!("{}", scenario(&transport));
-            transport::Transport::finish(&transport);
-        }
-        Err(error) => {
-            println!("{error}");
-            std::process::exit(1);
-        }
+    if outcome.is_err() {
+        std::process::exit(1);
     }
 }
