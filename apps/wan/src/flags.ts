@@ -149,7 +149,7 @@ export const flags: readonly Flag[] = [
     name: "--cfg-parallel",
     path: ["parallel", "cfg"],
     reads: "switch",
-    help: "the passes with prompt and negative prompt on different ranks (default: where ranks allow it)",
+    help: "the passes with prompt and negative prompt on different ranks",
   },
   {
     name: "--quantization",

@@ -121,6 +121,8 @@ export interface RankFailure {
   readonly exitCode: number | undefined;
   /** Where it was: "at step 3, block 7, all-to-all #281". */
   readonly whereabouts: string;
+  /** For how long it had given no sign of life, where it was stopped. */
+  readonly silentSeconds: number | undefined;
   /** What it said of its failure, or "". */
   readonly reason: string;
   /** The end of what it wrote to its standard error, where the launcher read that. */
@@ -148,7 +150,7 @@ function describeFailure(failure: RankFailure): string {
     case "unfinished":
       return `${who} ended without having done its work ${failure.whereabouts}`;
     case "stopped":
-      return `${who} gives no sign of life ${failure.whereabouts}`;
+      return `${who} has given no sign of life for ${failure.silentSeconds?.toFixed(1)} s, ${failure.whereabouts}`;
     case "late":
       return `${who} did not come to a collective in time, and is ${failure.whereabouts}`;
     case "failed":

@@ -153,6 +153,14 @@ async function readLines(stream: ReadableStream<Uint8Array>, take: (line: string
   if (rest !== "") take(rest);
 }
 
+/** Waits for `ends`, and no longer than {@link grace}; a timer left behind would keep this process. */
+async function withinGrace(ends: Promise<unknown>): Promise<void> {
+  const over = Promise.withResolvers<void>();
+  const timer = setTimeout(over.resolve, grace);
+  await Promise.race([ends, over.promise]);
+  clearTimeout(timer);
+}
+
 /** Kills what still runs: SIGKILL, since a stopped process takes no other, and waits for its end. */
 async function killAll(ranks: readonly Rank[]): Promise<void> {
   for (const { child } of ranks)
@@ -172,8 +180,9 @@ async function findFailure(
   const { child } = started;
   const others = ranks.filter((other) => other !== started);
   const stuck = fault?.kind === "stopped" || fault?.kind === "late" ? fault.kind : undefined;
+  const silentSeconds = stuck === "stopped" ? (launcher.observe(rank).silentSeconds ?? 0) : undefined;
   const ending = stuck ? others : ranks;
-  await Promise.race([Promise.all(ending.map((each) => each.child.exited)), Bun.sleep(grace)]);
+  await withinGrace(Promise.all(ending.map((each) => each.child.exited)));
   // Before its status is read: a rank that ended has one, and what is killed here is no culprit.
   const exitCode = child.exitCode ?? undefined;
   const signal = child.signalCode == null ? undefined : String(child.signalCode);
@@ -181,7 +190,7 @@ async function findFailure(
   await started.read;
   const { errorOutput } = started;
   const { whereabouts, failure: reason, state } = launcher.observe(rank);
-  const common = { rank, pid: child.pid, whereabouts, reason, errorOutput };
+  const common = { rank, pid: child.pid, whereabouts, silentSeconds, reason, errorOutput };
   if (stuck) return { ...common, kind: stuck, signal: undefined, exitCode: undefined };
   if (fault?.kind === "failed" || state === "failed") {
     return { ...common, kind: "failed", signal: undefined, exitCode };

@@ -28,7 +28,6 @@ export async function runAsRank(
   } catch (error) {
     ranks.ranks?.fail(messageLine(error));
     const isOwn = ranks.ranks?.failure() === undefined;
-    const told = hasLauncher(env) ? !ranks.isFirst : isOwn || ranks.isFirst;
-    return told ? reportFailure(error, process.stderr) : 1;
+    return hasLauncher(env) || !(isOwn || ranks.isFirst) ? 1 : reportFailure(error, process.stderr);
   }
 }
