@@ -118,7 +118,7 @@ function planFlags({ ranks, bandwidth }: Record<string, unknown>): PlanFlags {
   const number = (name: string, text: unknown, fits: (value: number) => boolean, expected: string) => {
     if (text === undefined) return undefined;
     const value = Number(text);
-    if (String(text).trim() !== "" && fits(value)) return value;
+    if (typeof text === "string" && text.trim() !== "" && fits(value)) return value;
     throw new InputError(`${name} must be ${expected}, but is ${JSON.stringify(text)}`);
   };
   const gigabytes = number(
