@@ -73,11 +73,16 @@ if (!target) fail(`usage: bun scripts/launch.ts ${Object.keys(targets).join("|")
 await install();
 await build();
 const child = Bun.spawn([process.execPath, join(root, target), ...rest], {
-  env: environment,
+  // The app ends with this process, which ends with `bun run`: killed outright, neither takes anything along.
+  env: { ...environment, ...(command === "app" ? { WAN_APP_PARENT: `${process.pid}` } : {}) },
   stdin: "inherit",
   stdout: "inherit",
   stderr: "inherit",
 });
+const parent = process.ppid;
+setInterval(() => {
+  if (process.ppid !== parent) process.exit(1);
+}, 200).unref();
 // A terminal sends its interrupt to the child too, which would take a second one for "at once".
 const interruptedTogether = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
 process.on("SIGINT", () => {

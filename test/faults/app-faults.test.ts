@@ -70,6 +70,17 @@ describe("a launcher that is killed", () => {
   });
 });
 
+test("a front door that is killed takes launcher and ranks along", async () => {
+  const frontDoor = ["sh", "-c", 'WAN_APP_PARENT=$$ "$0" "$@" & wait'];
+  const sabotage = { rank: 1, moment: "collective", fault: "hang" } as const;
+  await using run = new FaultyRun({ sabotage, command: frontDoor });
+  await run.marked("struck-1", "waiting-0");
+  run.child.kill("SIGKILL");
+  expect((await run.ended()).stderr).toBe("error: stopped, as bun run app was killed\n");
+  await until("the ranks' end", () => !run.pids.some(isAlive));
+  run.expectNothingLeft();
+});
+
 describe("an interrupt", () => {
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     test(`by ${signal} ends launcher and ranks, with one line`, async () => {

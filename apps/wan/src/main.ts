@@ -1,5 +1,6 @@
 import { parseArguments } from "./arguments.ts";
 import { doctor } from "./doctor.ts";
+import { watchFrontDoor } from "./front-door.ts";
 import { generate, generateAsRank } from "./generate/generate.ts";
 import { showPlan } from "./plan/show-plan.ts";
 import { hasLauncher, runAsRank } from "./ranks/run-as-rank.ts";
@@ -15,6 +16,8 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     interruption.abort(new Error(`stopped by ${signal}`));
   });
 }
+
+watchFrontDoor(() => interruption.abort(new Error("stopped, as bun run app was killed")));
 
 try {
   const request = parseArguments(process.argv.slice(2));
