@@ -89,7 +89,9 @@ describe("a trace", () => {
   test("of ranks has a process for each, with the collectives and bytes of its ledger", async () => {
     using folder = new TemporaryFolder();
     const { spans, processNames, ranks } = await traced(folder, "--nproc", "3");
-    expect(processNames.toSorted()).toEqual(ranks.map(({ rank, pid }) => `rank ${rank} (pid ${pid})`));
+    expect(processNames.toSorted((left, right) => left.localeCompare(right))).toEqual(
+      ranks.map(({ rank, pid }) => `rank ${rank} (pid ${pid})`),
+    );
     for (const { rank, collectives } of ranks) {
       const own = spans.filter(({ pid }) => pid === rank);
       const counted: Record<string, { count: number; bytesSent: number; bytesReceived: number }> = {};
