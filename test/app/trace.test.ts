@@ -89,7 +89,7 @@ describe("a trace", () => {
   test("of ranks has a process for each, with the collectives and bytes of its ledger", async () => {
     using folder = new TemporaryFolder();
     const { spans, processNames, ranks } = await traced(folder, "--nproc", "3");
-    expect(processNames.toSorted((left, right) => left.localeCompare(right))).toEqual(
+    expect(processNames.map(String).toSorted((left, right) => left.localeCompare(right))).toEqual(
       ranks.map(({ rank, pid }) => `rank ${rank} (pid ${pid})`),
     );
     for (const { rank, collectives } of ranks) {
