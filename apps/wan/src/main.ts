@@ -3,7 +3,8 @@ import { doctor } from "./doctor.ts";
 import { watchFrontDoor } from "./front-door.ts";
 import { generate, generateAsRank } from "./generate/generate.ts";
 import { showPlan } from "./plan/show-plan.ts";
-import { hasLauncher, runAsRank } from "./ranks/run-as-rank.ts";
+import { runAsRank } from "./ranks/run-as-rank.ts";
+import { hasLauncher } from "./ranks/run-ranks.ts";
 import { reportFailure } from "./report-failure.ts";
 
 // The first interrupt cancels the run and frees what it holds; a second ends the process at once.

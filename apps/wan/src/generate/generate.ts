@@ -3,13 +3,14 @@ import { type GenerateResult, loadPipeline } from "@wan-ts/wan";
 import type { Config } from "../config/schema.ts";
 import { checkingInput } from "../input-error.ts";
 import { checkMemory } from "../plan/check-memory.ts";
-import { formatSeconds, Progress } from "../progress.ts";
+import { formatSeconds, Progress, type ProgressStream } from "../progress.ts";
+import { checkingInputTogether } from "../ranks/agreed-refusal.ts";
 import { checkSameJob } from "../ranks/check-same-job.ts";
 import { launchRun } from "../ranks/launch-run.ts";
 import { PlaceNotes } from "../ranks/place-notes.ts";
 import { collectivesByKind, rankFacts } from "../ranks/rank-facts.ts";
 import { RunRanks } from "../ranks/run-ranks.ts";
-import { shareThreads } from "../ranks/share-threads.ts";
+import { shareMachine } from "../ranks/share-threads.ts";
 import { RunTrace } from "../trace/run-trace.ts";
 import { type Job, prepareJob } from "./job.ts";
 import { writeOutputs } from "./outputs.ts";
@@ -31,7 +32,7 @@ export async function generate(
 ): Promise<void> {
   const report = new RunReport();
   const job = await checkingInput(() => prepareJob(configFile, flags));
-  await checkingInput(() => checkMemory(job));
+  await checkingInput(() => checkMemory(job, job.parallel.ranks));
   if (job.parallel.ranks > 1) await launchRun(job, signal);
   else await makeVideo(job, RunRanks.alone(), report, signal);
 }
@@ -48,17 +49,21 @@ export async function generateAsRank(
   ranks: RunRanks,
 ): Promise<void> {
   const report = new RunReport();
-  const threads = await shareThreads(ranks);
-  const job = await checkingInput(() =>
-    prepareJob(configFile, flags, { size: ranks.size, ranks: ranks.ranks, threads }),
-  );
+  const share = await shareMachine(ranks);
+  const job = await checkingInputTogether(ranks, async () => {
+    const { size, ranks: joined } = ranks;
+    const prepared = await prepareJob(configFile, flags, { size, ranks: joined, threads: share.threads });
+    // A launcher of ours has made sure of it before it started any rank.
+    if (!ranks.hasLauncher) await checkMemory(prepared, share.ranks);
+    return prepared;
+  });
   await checkSameJob(ranks, job);
   await makeVideo(job, ranks, report, signal);
 }
 
 async function makeVideo(job: Job, ranks: RunRanks, report: RunReport, signal: AbortSignal): Promise<void> {
   using places = new PlaceNotes(ranks.ranks);
-  using trace = job.outputs.trace === undefined ? undefined : await RunTrace.start(ranks);
+  using trace = job.isTraced ? await RunTrace.start(ranks) : undefined;
   const timed = <T>(name: string, body: () => Promise<T>): Promise<T> => {
     trace?.begin(name);
     return report.time(name, body).finally(() => trace?.end(name));
@@ -69,31 +74,41 @@ async function makeVideo(job: Job, ranks: RunRanks, report: RunReport, signal: A
   if (job.vaeTiling) pipeline.vae.enableTiling();
   places.watchBlocks(pipeline.transformer);
   places.watchBlocks(pipeline.transformer2);
-  // Lines of several ranks would be drawn over one another.
-  const stream = job.logRanks ? { write: (text: string) => process.stderr.write(text) } : process.stderr;
-  const progress = new Progress(stream, job.quiet);
+  const progress = new Progress(...progressOf(job, ranks));
   try {
     using result = await run(pipeline, job, { report, progress, places, trace }, signal);
     places.note("the end");
     const facts = await ranks.gatherJson(rankFacts(ranks));
     await trace?.gather();
-    if (!ranks.isFirst) return;
+    const { outputs } = job;
+    if (!outputs) return;
 
     places.note("writing");
-    await timed("write", () => writeOutputs(job.outputs, result, job.fps, signal));
-    if (job.outputs.trace !== undefined) await trace?.write(job.outputs.trace);
+    await timed("write", () => writeOutputs(outputs, result, job.fps, signal));
+    if (outputs.trace !== undefined) await trace?.write(outputs.trace);
     const { numFrames, width, height } = result.frames;
     progress.line(
-      `${job.outputs.file}: ${numFrames} frames of ${width}×${height}, ${formatSeconds(report.totalSeconds)}`,
+      `${outputs.file}: ${numFrames} frames of ${width}×${height}, ${formatSeconds(report.totalSeconds)}`,
     );
     if (job.json) {
       const collectives = collectivesByKind(ranks.ledger());
-      const object = report.toJson(job, pipeline, result, { ranks: facts, collectives });
+      const object = report.toJson(outputs, pipeline, result, { ranks: facts, collectives });
       process.stdout.write(`${JSON.stringify(object)}\n`);
     }
   } finally {
     progress.finish();
   }
+}
+
+/** Where this rank's progress goes, and whether it is quiet. */
+function progressOf({ quiet, logRanks }: Job, ranks: RunRanks): [ProgressStream, boolean] {
+  // Lines of several ranks would be drawn over one another: these are plain.
+  const plain = (prefix: string): ProgressStream => ({
+    write: (text: string) => process.stderr.write(`${prefix}${text}`),
+  });
+  if (ranks.isFirst) return [logRanks ? plain("") : process.stderr, quiet];
+  // A launcher of ours sees to the lines of the other ranks; others' keep and show what is written.
+  return ranks.hasLauncher ? [process.stderr, quiet] : [plain(`[rank ${ranks.rank}] `), quiet || !logRanks];
 }
 
 /** Who hears how a run goes. */

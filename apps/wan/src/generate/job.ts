@@ -47,7 +47,10 @@ export interface Job {
   readonly options: GenerateOptions;
   readonly seed: number;
   readonly images: Images;
-  readonly outputs: Outputs;
+  /** What this process writes; undefined on ranks other than 0, whose machines may have no such folders. */
+  readonly outputs: Outputs | undefined;
+  /** Whether the run is traced, on all ranks. */
+  readonly isTraced: boolean;
   readonly fps: number;
   readonly quiet: boolean;
   readonly json: boolean;
@@ -103,7 +106,8 @@ export async function prepareJob(
     flowShift: said.flowShift,
   });
   const config = mergeConfigs(await readCheckpointDefaults(checkpoint.path), said);
-  const outputs = await checkOutputs(config.output);
+  const writes = (joined?.ranks?.rank ?? 0) === 0;
+  const outputs = writes ? await checkOutputs(config.output) : undefined;
   const task = chooseTask(checkpoint, config);
   namingFlags(() => checkInputs(checkpoint, task, config));
   const parallel = chooseParallelism(config.parallel ?? {}, {
@@ -132,6 +136,7 @@ export async function prepareJob(
     seed: config.seed ?? defaultSeed,
     images,
     outputs,
+    isTraced: config.output?.trace !== undefined,
     fps: config.fps ?? 16,
     quiet: config.output?.quiet ?? false,
     json: config.output?.json ?? false,

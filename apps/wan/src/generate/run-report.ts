@@ -5,7 +5,7 @@ import type {
   WanImageToVideoPipeline,
   WanTextToVideoPipeline,
 } from "@wan-ts/wan";
-import type { Job } from "./job.ts";
+import type { Outputs } from "./outputs.ts";
 
 /** What ranks took and exchanged. */
 export interface RanksReport {
@@ -47,7 +47,7 @@ export class RunReport {
    * @param collectives of this rank.
    */
   toJson(
-    { outputs }: Job,
+    outputs: Outputs,
     pipeline: WanImageToVideoPipeline | WanTextToVideoPipeline,
     { frames }: GenerateResult,
     { ranks, collectives }: RanksReport,

@@ -16,22 +16,22 @@ import { InputError } from "../input-error.ts";
 import { formatBytes } from "./plan-table.ts";
 
 /**
- * Makes sure that a job fits into memory, with all the ranks that it starts, before any of its weights
- * is read.
+ * Makes sure that a job fits into memory, before any of its weights is read.
  *
+ * @param ranksHere ranks that are to run on this machine.
  * @throws {InputError} that says what would make it fit.
  */
-export async function checkMemory(job: Job): Promise<void> {
+export async function checkMemory(job: Job, ranksHere: number): Promise<void> {
   const { ranks, degrees } = job.parallel;
   const machine = await describeMachine();
   // Of rank 0 alone, as none has more to do.
   const load = { ...job.load, ranks: plannedRanks({ rank: 0, worldSize: ranks }), parallel: degrees };
   const { plan, refusal } = await planJob(ranks > 1 ? { ...job, load } : job, machine);
   if (refusal !== undefined) throw new InputError(refusal);
-  const needed = plan ? bytesOfRanks(plan, ranks) : 0;
+  const needed = plan ? bytesOfRanks(plan, ranksHere) : 0;
   if (plan && needed > plan.availableBytes) {
     throw new InputError(
-      `${ranks} ranks take ${formatBytes(needed)} of memory together, but ${formatBytes(plan.availableBytes)} can be had; fewer of them (--nproc) take less`,
+      `${ranksHere} ranks take ${formatBytes(needed)} of memory together, but ${formatBytes(plan.availableBytes)} can be had; fewer of them take less`,
     );
   }
 }

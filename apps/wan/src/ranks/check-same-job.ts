@@ -2,14 +2,13 @@ import { createHash } from "node:crypto";
 import { instructionSet } from "@wan-ts/tensor";
 import { z } from "zod";
 import type { Job } from "../generate/job.ts";
+import { AgreedRefusal } from "./agreed-refusal.ts";
 import type { RunRanks } from "./run-ranks.ts";
 
 const facts = z.record(z.string(), z.unknown());
 
 /** Ranks that were asked for different videos, or would compute them differently. */
-export class DifferentJobsError extends Error {
-  override readonly name = "DifferentJobsError";
-  readonly code = "differentJobs";
+export class DifferentJobsError extends AgreedRefusal {
   /** The first thing that differs. */
   readonly subject: string;
 

@@ -31,7 +31,7 @@ export async function launchRun(job: Job, signal: AbortSignal): Promise<void> {
   } catch (error) {
     // Ranks that are killed clear nothing away: a line that is drawn over, and files half written.
     if (process.stderr.isTTY && !job.quiet) process.stderr.write("\r\x1b[2K");
-    for (const path of outputPaths(job.outputs)) {
+    for (const path of job.outputs ? outputPaths(job.outputs) : []) {
       for (const pid of pids) await removeTemporaries(path, pid);
     }
     if (!(error instanceof LaunchError)) throw error;

@@ -1,4 +1,10 @@
-import { joinRanks, type ProcessGroup, type RankLedgerEntry, type Ranks } from "@wan-ts/distributed";
+import {
+  joinRanks,
+  type ProcessGroup,
+  type RankLedgerEntry,
+  type Ranks,
+  sharedFileVariable,
+} from "@wan-ts/distributed";
 import { Tensor } from "@wan-ts/tensor";
 
 /** The group that the app itself talks over; its collectives are no part of a run's. */
@@ -11,16 +17,24 @@ const deadline = 3600;
 /** Seconds of silence after which a rank counts as stopped, in place of the transport's own. For tests. */
 const stoppedAfterVariable = "WAN_RANK_STOPPED_AFTER";
 
+/** Whether the launcher of `--nproc` has started this process. */
+export function hasLauncher(env: Readonly<Record<string, string | undefined>>): boolean {
+  return env[sharedFileVariable] !== undefined;
+}
+
 /** The ranks of a run: this process alone, or one of several. */
 export class RunRanks {
   readonly rank: number;
   readonly size: number;
   /** The connection to the others; undefined where this process is alone. */
   readonly ranks: Ranks | undefined;
+  /** Whether `--nproc` has started it: that process sees to what ranks other than 0 write, and to failures. */
+  readonly hasLauncher: boolean;
   readonly #group: ProcessGroup | undefined;
 
-  private constructor(ranks: Ranks | undefined) {
+  private constructor(ranks: Ranks | undefined, hasLauncher: boolean) {
     this.ranks = ranks;
+    this.hasLauncher = hasLauncher;
     this.rank = ranks?.rank ?? 0;
     this.size = ranks?.size ?? 1;
     this.#group = ranks?.world.split(appGroup, [ranks.world.members]);
@@ -28,7 +42,7 @@ export class RunRanks {
 
   /** One process that does the whole work. */
   static alone(): RunRanks {
-    return new RunRanks(undefined);
+    return new RunRanks(undefined, false);
   }
 
   /**
@@ -44,7 +58,7 @@ export class RunRanks {
       deadline,
       ...(stoppedAfter === undefined ? {} : { stoppedAfter: Number(stoppedAfter) }),
     });
-    return ranks && new RunRanks(ranks);
+    return ranks && new RunRanks(ranks, hasLauncher(env));
   }
 
   /** Whether this rank shows progress, and writes files and reports. */

@@ -16,16 +16,24 @@ export interface RankCores {
 
 const rankCores = z.object({ machine: z.string(), cores: z.array(z.number()), threads: z.number() });
 
+/** What a rank has of its machine. */
+export interface MachineShare {
+  readonly threads: number;
+  /** Ranks on this machine, this one among them. */
+  readonly ranks: number;
+}
+
 /**
- * The threads of this rank: its cores, each shared out evenly over the ranks of the machine that have
- * it too; at least one. Ranks that a launcher has bound to cores of their own keep those whole.
+ * What this rank has of its machine: its cores, each shared out evenly over the ranks of the machine
+ * that have it too; at least one. Ranks that a launcher has bound to cores of their own keep those whole.
  */
-export async function shareThreads(ranks: RunRanks): Promise<number> {
-  const all = await ranks.gatherJson(coresAtHand());
-  return shareOf(
-    all.map((cores) => rankCores.parse(cores)),
-    ranks.rank,
-  );
+export async function shareMachine(ranks: RunRanks): Promise<MachineShare> {
+  const own = coresAtHand();
+  const all = (await ranks.gatherJson(own)).map((cores) => rankCores.parse(cores));
+  return {
+    threads: shareOf(all, ranks.rank),
+    ranks: all.filter(({ machine }) => machine === own.machine).length,
+  };
 }
 
 /** The share of one rank of those that `all` describes. */
