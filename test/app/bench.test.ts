@@ -51,7 +51,7 @@ test("the benchmarks refuse what they don't have, in one line", async () => {
   using folder = new TemporaryFolder();
   const refuse = async (args: readonly string[], told: readonly string[], env: Record<string, string> = {}) =>
     expectOneLine(await runApp(folder.path, args, { main, env }), 2, told);
-  await refuse(["--only", "ranks"], ["--only", "ranks", "not available"]);
+  await refuse(["--only", "cache"], ["--only", "cache", "not available"]);
   await refuse(["--only", "peek"], ['did you mean "peak"']);
   await refuse(["--json", "none/a.json"], ["none/a.json"]);
   await refuse(["--only", "peak", "--peers"], ["--peers", "WAN_PEER_PYTHON"], {
