@@ -95,8 +95,11 @@ function isCollectiveFacts(facts: unknown): facts is CollectiveFacts {
 /** Variables of the environment, or flags, that don't say which rank this is. */
 export class RankEnvironmentError extends Error {
   override readonly name = "RankEnvironmentError";
-  /** `incomplete`: one of two is missing. `invalid`: no number, or out of range. `disagreement`: two sources differ. */
-  readonly code: "incomplete" | "invalid" | "disagreement";
+  /**
+   * `incomplete`: one of two is missing. `invalid`: no number, or out of range. `disagreement`: two
+   * sources differ. `unsupported`: nothing that is known here connects the ranks.
+   */
+  readonly code: "incomplete" | "invalid" | "disagreement" | "unsupported";
   /** The flags or variables at fault, with their values. */
   readonly found: Readonly<Record<string, string>>;
 

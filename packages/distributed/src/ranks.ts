@@ -3,21 +3,24 @@ import { TensorError } from "@wan-ts/tensor";
 import { callOperation } from "./call-operation.ts";
 import { type CollectiveError, collectiveErrorFrom, RankEnvironmentError } from "./errors.ts";
 import { type RankLedgerEntry, rankLedger } from "./ledger.ts";
+import { mpiLauncherOf, mpiLibraryVariable, requireMpiLauncher } from "./mpi-launcher.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { sharedFileVariable } from "./rank-environment.ts";
 import { resolveRank } from "./resolve-rank.ts";
 
+type Environment = Readonly<Record<string, string | undefined>>;
+
 /** Deadlines in seconds, and sizes; see the defaults. */
 export interface JoinOptions {
   /** The environment that says which rank this is; by default the process's. */
-  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly env?: Environment;
   /** A rank that is silent for longer has stopped (6). */
   readonly stoppedAfter?: number;
   /** How long to wait at a collective for a rank that lives and is busy (600). */
   readonly deadline?: number;
   /** How long to wait at the start for all ranks (60). */
   readonly startDeadline?: number;
-  /** Bytes of a staging window, a multiple of 4096 (1 MiB). */
+  /** Bytes of a staging window of shared memory, a multiple of 4096 (1 MiB). */
   readonly windowBytes?: number;
 }
 
@@ -33,7 +36,12 @@ export interface Ranks {
    * submitted before has run.
    */
   readonly note: (position: string) => void;
-  /** Reports that this rank has done its whole work. A process that ends without it has failed. */
+  /**
+   * Reports that this rank has done its whole work. A process that ends without it has failed. Under
+   * MPI, where no launcher knows what ranks report, it blocks until all have.
+   *
+   * @throws {CollectiveError} under MPI, where another rank fails or doesn't come to its end.
+   */
   readonly finish: () => void;
   /** Reports a failure, so that the others' collectives fail with `reason`. */
   readonly fail: (reason: string) => void;
@@ -56,32 +64,49 @@ export interface Ranks {
 }
 
 /**
- * Joins the run that {@link launchRanks} started this process for, and waits, blocking, until all
- * ranks are there. Undefined in a process that nobody started as a rank. Call it once.
+ * Joins the run that this process was started for, and waits, blocking, until all ranks are there:
+ * one of {@link launchRanks}, over memory that the ranks share, or one of `mpirun` or `srun`, over
+ * their MPI library. Undefined in a process that nobody started as a rank. Call it once.
  *
- * @throws {RankEnvironmentError} where the environment contradicts itself.
- * @throws {CollectiveError} `startUp` where ranks are missing or doubled, `peerDied` where one ended.
+ * @throws {RankEnvironmentError} where the environment contradicts itself, or nothing connects ranks.
+ * @throws {CollectiveError} `startUp` where ranks are missing or doubled, there is no MPI library for
+ * the launcher, or the library sees another run; `peerDied` where a rank ended.
  */
 export function joinRanks(options: JoinOptions = {}): Ranks | undefined {
   const env = options.env ?? process.env;
-  const descriptor = env[sharedFileVariable];
-  if (descriptor === undefined) return undefined;
-  const place = resolveRank(env);
-  if (place === undefined || !/^\d{1,6}$/.test(descriptor)) {
-    const expected = "the launcher sets it together with RANK and WORLD_SIZE, to a file descriptor";
-    throw new RankEnvironmentError("invalid", { [sharedFileVariable]: descriptor }, expected);
-  }
-  const settings = {
+  const settings = withoutUndefined({
     stoppedAfterSeconds: options.stoppedAfter,
     deadlineSeconds: options.deadline,
     startDeadlineSeconds: options.startDeadline,
     windowBytes: options.windowBytes,
-  };
-  const { rank, worldSize, localRank } = place;
+  });
+  const descriptor = env[sharedFileVariable];
+  return descriptor === undefined ? joinByMpi(env, settings) : joinLauncher(descriptor, env, settings);
+}
+
+/** The launcher's own variables alone count: what started the launcher speaks of that one's place. */
+function joinLauncher(descriptor: string, env: Environment, settings: native.NativeRankSettings): Ranks {
+  const { RANK, WORLD_SIZE, LOCAL_RANK } = env;
+  const place = resolveRank({ RANK, WORLD_SIZE, LOCAL_RANK });
+  if (place === undefined || !/^\d{1,6}$/.test(descriptor)) {
+    const expected = "the launcher sets it together with RANK and WORLD_SIZE, to a file descriptor";
+    throw new RankEnvironmentError("invalid", { [sharedFileVariable]: descriptor }, expected);
+  }
+  const { rank, worldSize } = place;
+  const ranks = callOperation(() => native.NativeRanks.join(Number(descriptor), rank, worldSize, settings));
+  return ranksOf(ranks, place);
+}
+
+function joinByMpi(env: Environment, settings: native.NativeRankSettings): Ranks | undefined {
+  const place = resolveRank(env);
+  if (place === undefined) return undefined;
+  if (place.worldSize === 1 && mpiLauncherOf(env) === undefined) return undefined;
+  const launcher = requireMpiLauncher(env, place);
+  const { rank, worldSize } = place;
   const ranks = callOperation(() =>
-    native.NativeRanks.join(Number(descriptor), rank, worldSize, withoutUndefined(settings)),
+    native.NativeRanks.joinMpi(launcher, env[mpiLibraryVariable], rank, worldSize, settings),
   );
-  return ranksOf(ranks, { rank, worldSize, localRank });
+  return ranksOf(ranks, place);
 }
 
 /**
@@ -109,7 +134,7 @@ function ranksOf(
     localRank: place.localRank,
     world: new ProcessGroup(ranks.world(), groups),
     note: (position) => ranks.note(position),
-    finish: () => ranks.finish(),
+    finish: () => callOperation(() => ranks.finish()),
     fail: (reason) => ranks.fail(reason),
     failure: () => {
       const facts = ranks.failure();

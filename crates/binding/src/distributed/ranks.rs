@@ -13,6 +13,7 @@ use std::time::Duration;
 use transport::local::{
     FaultKind, Launcher, LauncherSettings, LocalSettings, LocalTransport, RankState,
 };
+use transport::mpi::{MpiLauncher, MpiSettings, MpiTransport};
 use transport::planned::PlannedTransport;
 use transport::{Transport, TransportError};
 
@@ -127,28 +128,53 @@ pub struct NativeRankSettings {
     pub window_bytes: Option<f64>,
 }
 
-fn to_settings(settings: NativeRankSettings) -> Result<LocalSettings> {
-    let duration = |name: &str, seconds: Option<f64>, default: Duration| match seconds {
-        None => Ok(default),
-        Some(seconds) => Duration::try_from_secs_f64(seconds)
-            .ok()
-            .filter(|time| !time.is_zero())
-            .ok_or_else(|| error::argument("joinRanks", name, "more than 0 seconds", seconds)),
-    };
-    let default = LocalSettings::default();
-    let NativeRankSettings {
-        stopped_after_seconds, deadline_seconds, start_deadline_seconds, ..
-    } = settings;
-    Ok(LocalSettings {
-        stopped_after: duration("stoppedAfter", stopped_after_seconds, default.stopped_after)?,
-        deadline: duration("deadline", deadline_seconds, default.deadline)?,
-        start_deadline: duration("startDeadline", start_deadline_seconds, default.start_deadline)?,
-        window_bytes: match settings.window_bytes {
-            Some(bytes) => to_size("joinRanks", "windowBytes", bytes)?,
-            None => default.window_bytes,
-        },
-        ..default
-    })
+/// A duration in seconds, or the default where none is given.
+fn to_duration(name: &str, seconds: Option<f64>, default: Duration) -> Result<Duration> {
+    let Some(seconds) = seconds else { return Ok(default) };
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|time| !time.is_zero())
+        .ok_or_else(|| error::argument("joinRanks", name, "more than 0 seconds", seconds))
+}
+
+impl NativeRankSettings {
+    fn local(&self) -> Result<LocalSettings> {
+        let default = LocalSettings::default();
+        Ok(LocalSettings {
+            stopped_after: self.stopped_after(default.stopped_after)?,
+            deadline: self.deadline(default.deadline)?,
+            start_deadline: self.start_deadline(default.start_deadline)?,
+            window_bytes: match self.window_bytes {
+                Some(bytes) => to_size("joinRanks", "windowBytes", bytes)?,
+                None => default.window_bytes,
+            },
+            ..default
+        })
+    }
+
+    fn mpi(&self, launcher: MpiLauncher, library: Option<String>) -> Result<MpiSettings> {
+        let default = MpiSettings::default();
+        Ok(MpiSettings {
+            stopped_after: self.stopped_after(default.stopped_after)?,
+            deadline: self.deadline(default.deadline)?,
+            start_deadline: self.start_deadline(default.start_deadline)?,
+            launcher,
+            library,
+            ..default
+        })
+    }
+
+    fn stopped_after(&self, default: Duration) -> Result<Duration> {
+        to_duration("stoppedAfter", self.stopped_after_seconds, default)
+    }
+
+    fn deadline(&self, default: Duration) -> Result<Duration> {
+        to_duration("deadline", self.deadline_seconds, default)
+    }
+
+    fn start_deadline(&self, default: Duration) -> Result<Duration> {
+        to_duration("startDeadline", self.start_deadline_seconds, default)
+    }
 }
 
 /// This process as a rank.
@@ -178,7 +204,34 @@ impl NativeRanks {
     ) -> Result<Self> {
         let rank = to_size("joinRanks", "rank", rank)?;
         let world_size = to_size("joinRanks", "worldSize", world_size)?;
-        let transport = LocalTransport::join(descriptor, rank, world_size, to_settings(settings)?)
+        let transport = LocalTransport::join(descriptor, rank, world_size, settings.local()?)
+            .map_err(from_transport)?;
+        Ok(NativeRanks::new(Arc::new(transport), None))
+    }
+
+    /// Joins the run of an MPI launcher, in which this process is `rank` of `world_size`; blocks
+    /// until all ranks are there. `launcher` is `openmpi`, `pmi` or `any`; `library` names one in
+    /// place of those that fit it.
+    #[napi(factory, catch_unwind)]
+    pub fn join_mpi(
+        launcher: String,
+        library: Option<String>,
+        rank: f64,
+        world_size: f64,
+        settings: NativeRankSettings,
+    ) -> Result<Self> {
+        let rank = to_size("joinRanks", "rank", rank)?;
+        let world_size = to_size("joinRanks", "worldSize", world_size)?;
+        let launcher = match launcher.as_str() {
+            "openmpi" => MpiLauncher::OpenMpi,
+            "pmi" => MpiLauncher::Pmi,
+            "any" => MpiLauncher::Any,
+            _ => {
+                let expected = "openmpi, pmi or any";
+                return Err(error::argument("joinRanks", "launcher", expected, launcher));
+            }
+        };
+        let transport = MpiTransport::join(rank, world_size, settings.mpi(launcher, library)?)
             .map_err(from_transport)?;
         Ok(NativeRanks::new(Arc::new(transport), None))
     }

@@ -41,11 +41,11 @@ impl MpiTransport {
         };
         let began = Instant::now();
         let start_deadline = settings.start_deadline;
+        let library = Library::open(&settings).map_err(refused)?;
+        let version = library.version.clone();
         if settings.end_with_launcher {
             end_with_parent();
         }
-        let library = Library::open(&settings).map_err(refused)?;
-        let version = library.version.clone();
         let shared = Arc::new(Shared::new(Identity { rank, world: world_size, settings }));
         if !exit::claim(shared.clone()) {
             let found = "this process has joined a run before".to_owned();
