@@ -42,6 +42,21 @@ describe("joinRanks", () => {
     expect(error instanceof RankEnvironmentError && error.code).toBe("disagreement");
   });
 
+  test("refuses a launcher that doesn't say how many ranks there are", () => {
+    const error = refusalOf({ PMI_PORT: "host:1234", PMI_ID: "0" });
+    expect(error instanceof RankEnvironmentError && error.code).toBe("incomplete");
+    expect(String(error)).toContain("start without -pmi-port");
+  });
+
+  test("refuses a launcher whose descriptor has been closed on the way", () => {
+    const place = { PMI_RANK: "0", PMI_SIZE: "2" };
+    for (const descriptor of ["999", "0x1"]) {
+      const error = refusalOf({ ...place, PMI_FD: descriptor });
+      expect(error instanceof RankEnvironmentError && error.code).toBe("unsupported");
+      expect(String(error)).toContain(`PMI_FD=${descriptor}: a program between`);
+    }
+  });
+
   test("refuses a library that can't be opened, naming it and the variable", () => {
     const env = {
       OMPI_COMM_WORLD_RANK: "0",

@@ -3,7 +3,7 @@ import { TensorError } from "@wan-ts/tensor";
 import { callOperation } from "./call-operation.ts";
 import { type CollectiveError, collectiveErrorFrom, RankEnvironmentError } from "./errors.ts";
 import { type RankLedgerEntry, rankLedger } from "./ledger.ts";
-import { mpiLauncherOf, mpiLibraryVariable, requireMpiLauncher } from "./mpi-launcher.ts";
+import { mpiLauncherOf, mpiLibraryVariable, refuseUnknownSize, requireMpiLauncher } from "./mpi-launcher.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { sharedFileVariable } from "./rank-environment.ts";
 import { resolveRank } from "./resolve-rank.ts";
@@ -98,6 +98,7 @@ function joinLauncher(descriptor: string, env: Environment, settings: native.Nat
 }
 
 function joinByMpi(env: Environment, settings: native.NativeRankSettings): Ranks | undefined {
+  refuseUnknownSize(env);
   const place = resolveRank(env);
   if (place === undefined) return undefined;
   if (place.worldSize === 1 && mpiLauncherOf(env) === undefined) return undefined;
