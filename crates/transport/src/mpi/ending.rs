@@ -3,7 +3,6 @@
 use super::board::{Fault, FaultKind, Life};
 use super::engine::Engine;
 use super::exit::end_process;
-use super::shared::Phase;
 use super::wire::Status;
 use std::time::Duration;
 
@@ -38,16 +37,6 @@ impl Engine {
             peers.iter_mut().map(|peer| peer.tell(&**mpi, &message, true)).collect();
         if let Err(words) = told {
             self.fail_by_mpi(&words);
-        }
-    }
-
-    pub(super) fn finalize(self) {
-        match self.mpi.finalize() {
-            Ok(()) => self.shared.set_phase(Phase::Finished),
-            Err(words) => {
-                let (kind, rank) = (FaultKind::Failed, self.shared.identity.rank);
-                self.shared.declare(Fault { kind, rank, found: words });
-            }
         }
     }
 

@@ -74,8 +74,11 @@ impl Engine {
         }
     }
 
-    /// Works until all ranks are done, or the process ends.
-    pub(super) fn run(mut self) {
+    /// Works until all ranks are done and MPI has ended, or the process ends.
+    ///
+    /// # Errors
+    /// MPI's words where it doesn't end.
+    pub(super) fn run(mut self) -> Result<(), String> {
         loop {
             let patience = if self.tasks.is_empty() { IDLE } else { Duration::ZERO };
             for request in self.shared.take(patience) {
@@ -86,7 +89,7 @@ impl Engine {
                 self.fail_by_mpi(&words);
             }
             if self.finishing.is_some() && self.is_over() {
-                return self.finalize();
+                return self.mpi.finalize();
             }
             self.end_if_it_is_time();
         }

@@ -1,6 +1,7 @@
 //! The engine's thread at its start: MPI's initialisation, and the ranks' first words.
 
 use super::api::{Mpi, functions};
+use super::board::{Fault, FaultKind};
 use super::engine::Engine;
 use super::exit;
 use super::library::Library;
@@ -44,20 +45,33 @@ pub(super) fn run(library: Library, shared: Arc<Shared>) {
     match meet(&*mpi, &shared, &library) {
         Ok((peers, spin)) => {
             shared.set_phase(Phase::Running);
-            Engine::new(mpi, shared, peers, spin).run();
+            match Engine::new(mpi, shared.clone(), peers, spin).run() {
+                Ok(()) => {
+                    library.close();
+                    shared.set_phase(Phase::Finished);
+                }
+                Err(found) => {
+                    let (kind, rank) = (FaultKind::Failed, shared.identity.rank);
+                    shared.declare(Fault { kind, rank, found });
+                }
+            }
         }
-        Err(error) => refuse(&*mpi, &shared, error),
+        Err(error) => refuse(mpi, &shared, library, error),
     }
 }
 
 /// Lets the process go, which then ends the run.
-fn refuse(mpi: &dyn Mpi, shared: &Shared, error: TransportError) {
-    if matches!(mpi.place(), Ok((_, 1))) {
-        // Nobody else would be ended.
-        shared.set_in_use(mpi.finalize().is_err());
+fn refuse(mpi: Box<dyn Mpi + Send>, shared: &Shared, library: Library, error: TransportError) {
+    // Alone, there is nobody else to be ended.
+    let over = matches!(mpi.place(), Ok((_, 1))) && mpi.finalize().is_ok();
+    if over {
+        drop(mpi);
+        library.close();
+        shared.set_in_use(false);
+        return shared.set_phase(Phase::Refused(error));
     }
     shared.set_phase(Phase::Refused(error));
-    while shared.is_in_use() {
+    loop {
         let requests = shared.take(Duration::from_secs(1));
         if requests.iter().any(|request| matches!(request, Request::End)) {
             mpi.abort();

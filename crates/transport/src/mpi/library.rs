@@ -81,7 +81,7 @@ impl MpiLauncher {
     }
 }
 
-/// An MPI library in this process. It stays open: what it has started doesn't end with it.
+/// An MPI library in this process.
 pub(super) struct Library {
     handle: *mut c_void,
     pub family: MpiFamily,
@@ -147,6 +147,17 @@ impl Library {
             return Err(format!("{name} is an MPI library of an unknown kind: {version}"));
         };
         Ok(Library { handle, family, version })
+    }
+
+    /// Lets go of the library once MPI is finalised and nothing of it is in use.
+    ///
+    /// MPICH takes leave of its launcher in a hook of `exit`, or of being let go. Runtimes that end
+    /// by `quick_exit` never come to the former, and the launcher takes that for a failure.
+    pub(super) fn close(self) {
+        if self.family != MpiFamily::OpenMpi && !self.version.contains("Open MPI") {
+            // SAFETY: open, and closed once; the caller keeps none of its addresses.
+            unsafe { libc::dlclose(self.handle) };
+        }
     }
 
     /// The address of what the library exports by that name.
