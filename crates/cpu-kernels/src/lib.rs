@@ -11,14 +11,12 @@ pub mod attention;
 pub mod binary;
 pub mod combination;
 pub mod conv;
-pub mod dtype;
 mod element;
 pub mod embedding;
 pub mod finite;
 pub mod float;
 mod gemm;
 pub mod instruction_set;
-pub mod layout;
 pub mod linear;
 pub mod math;
 pub mod mean;
@@ -36,10 +34,9 @@ pub mod unary;
 pub mod view;
 mod walk;
 
-pub use dtype::DType;
 pub use instruction_set::InstructionSet;
-pub use layout::Layout;
 pub use pool::ThreadPool;
+pub use tensor_layout::{DType, Layout};
 pub use view::{TensorMut, TensorRef};
 
 /// Where and how a kernel runs: the threads it may use and the instructions it may choose.

@@ -1,0 +1,1 @@
+//! A CUDA driver whose device is this machine's processor: it interprets PTX.
