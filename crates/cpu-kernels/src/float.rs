@@ -1,4 +1,4 @@
-//! Conversions between `f32` and the 16-bit float types, rounding to nearest even.
+//! Conversions between `f32` and other float types, rounding to nearest even.
 
 /// `f32` to bfloat16 bits, to nearest even; a NaN stays a (quiet) NaN.
 #[inline(always)]
@@ -45,9 +45,36 @@ pub fn f16_to_f32(bits: u16) -> f32 {
     f32::from_bits(((bits & 0x8000) as u32) << 16 | magnitude | special)
 }
 
+/// `value` rounded to `f32`, and the rest of it rounded: their sum is off by a relative 2^-48 at most.
+///
+/// The rest is 0 where there is no finite `f32` to add it to; NaN is one and the same NaN.
+#[inline(always)]
+pub fn two_floats(value: f64) -> [f32; 2] {
+    let rounded = if value.is_nan() { f32::NAN } else { value as f32 };
+    [rounded, if rounded.is_finite() { (value - f64::from(rounded)) as f32 } else { 0.0 }]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_floats_have_twice_the_digits() {
+        for value in [0.1, -20.300_000_001, 1e-3, 88.7, 1e30, -0.0, 3.0] {
+            let [rounded, residue] = two_floats(value);
+            assert_eq!(rounded, value as f32);
+            let error = f64::from(rounded) + f64::from(residue) - value;
+            assert!(error.abs() <= 2f64.powi(-48) * value.abs(), "{value}: off by {error:e}");
+        }
+        for (value, rounded) in [
+            (f64::NEG_INFINITY, f32::NEG_INFINITY),
+            (f64::INFINITY, f32::INFINITY),
+            (f64::MAX, f32::INFINITY),
+            (-f64::NAN, f32::NAN),
+        ] {
+            assert_eq!(two_floats(value).map(f32::to_bits), [rounded, 0.0].map(f32::to_bits));
+        }
+    }
 
     #[test]
     fn every_half_survives_a_round_trip() {

@@ -1,6 +1,7 @@
 //! Products, convolutions and attention.
 
 use super::*;
+use tensor_runtime::operations::PartialAttention;
 
 /// A linear layer.
 #[napi(catch_unwind)]
@@ -41,7 +42,8 @@ pub fn conv3d(
     ))
 }
 
-/// Attention over (B, S, H, D); returns the output and, where asked for, the log-sum-exp.
+/// Attention over (B, S, H, D); returns the output and, where asked for, the log-sum-exp and its
+/// residue.
 #[napi(catch_unwind)]
 pub fn attention(
     query: &NativeTensor,
@@ -61,22 +63,34 @@ pub fn attention(
         with_log_sum_exp,
     )
     .map_err(from_runtime)?;
-    Ok(std::iter::once(output).chain(log_sum_exp).map(NativeTensor::from).collect())
+    let sums = log_sum_exp.into_iter().flat_map(|sums| [sums.rounded, sums.residue]);
+    Ok(std::iter::once(output).chain(sums).map(NativeTensor::from).collect())
 }
 
-/// Attention over the keys of two parts: its output, then its log-sum-exp.
+/// Attention over the keys of two parts: its output, its log-sum-exp and the residue of that.
 #[napi(catch_unwind)]
 pub fn merge_attention(
     first: &NativeTensor,
     first_log_sum_exp: &NativeTensor,
     second: &NativeTensor,
     second_log_sum_exp: &NativeTensor,
+    first_residue: Option<&NativeTensor>,
+    second_residue: Option<&NativeTensor>,
 ) -> Result<Vec<NativeTensor>> {
+    let (first_residue, second_residue) = (optional(first_residue)?, optional(second_residue)?);
     let (output, log_sum_exp) = operations::merge_attention(
         cpu(),
-        (first.get()?, first_log_sum_exp.get()?),
-        (second.get()?, second_log_sum_exp.get()?),
+        PartialAttention {
+            output: first.get()?,
+            log_sum_exp: first_log_sum_exp.get()?,
+            residue: first_residue.as_ref(),
+        },
+        PartialAttention {
+            output: second.get()?,
+            log_sum_exp: second_log_sum_exp.get()?,
+            residue: second_residue.as_ref(),
+        },
     )
     .map_err(from_runtime)?;
-    Ok([output, log_sum_exp].map(NativeTensor::from).into())
+    Ok([output, log_sum_exp.rounded, log_sum_exp.residue].map(NativeTensor::from).into())
 }

@@ -1,11 +1,11 @@
 //! From the arguments to tasks on the pool.
 
-use super::AttentionArguments;
 use super::arithmetic::Arithmetic;
 use super::pack::{KeyBlock, Rows, key_blocks, packed_key_words, packed_value_words};
 use super::schedule::{TASK_ROWS, group_count, part, tasks_per_head};
 use super::softmax::MaskRows;
 use super::task::{Keys, Task, TaskScratch};
+use super::{AttentionArguments, LogSumExp};
 use crate::gemm::scratch::{Lending, Scratch};
 use crate::{Cpu, TensorMut, TensorRef};
 use std::ops::Range;
@@ -182,10 +182,9 @@ fn task_of(arguments: &AttentionArguments, head: usize, rows: Range<usize>, keys
             output: output_first_byte(output).add(first_output * head_size * output.dtype.size()),
             output_dtype: output.dtype,
             output_stride: heads * head_size,
-            log_sum_exp: arguments
-                .log_sum_exp
-                .as_ref()
-                .map(|tensor| tensor.as_mut_ptr::<f32>().add(first_output)),
+            log_sum_exp: arguments.log_sum_exp.as_ref().map(|LogSumExp { rounded, residue }| {
+                [rounded, residue].map(|tensor| tensor.as_mut_ptr::<f32>().add(first_output))
+            }),
             log_sum_exp_stride: heads,
         }
     }

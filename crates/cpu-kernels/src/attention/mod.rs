@@ -46,12 +46,21 @@ pub struct AttentionArguments<'a> {
     pub scale: f32,
     /// (batch, queries, heads, head size), contiguous, of the query's type.
     pub output: TensorMut<'a>,
-    /// Float32 (batch, queries, heads): natural logarithm of the sum of the exponentials of the
-    /// scaled and masked scores.
-    pub log_sum_exp: Option<TensorMut<'a>>,
+    /// Natural logarithm of the sum of the exponentials of the scaled and masked scores.
+    pub log_sum_exp: Option<LogSumExp<'a>>,
 }
 
-/// Fills `output` and `log_sum_exp`.
+/// A logarithm of a sum of exponentials a row, in two numbers: what is added to one of size 20 by
+/// rounding it to float32 is as much as the kernel's own error in a row's weight, and parts of an
+/// attention are weighed by it.
+pub struct LogSumExp<'a> {
+    /// Float32 (batch, queries, heads), rounded to nearest.
+    pub rounded: TensorMut<'a>,
+    /// Float32 (batch, queries, heads): what the rounding took away; 0 where `rounded` isn't finite.
+    pub residue: TensorMut<'a>,
+}
+
+/// Fills `output` and `log_sum_exp`, which changes nothing of `output`.
 ///
 /// float32 is computed as such. bfloat16 with `avx512_bf16` has float32 scores and sums, and
 /// probabilities rounded to bfloat16; on other instruction sets, and for float16, the inputs are
@@ -117,9 +126,11 @@ fn check(arguments: &AttentionArguments) {
     }
     assert_eq!(output.shape(), query.shape(), "shape of output");
     assert_eq!(output.dtype, query.dtype, "dtype of output");
-    if let Some(log_sum_exp) = log_sum_exp {
-        assert_eq!(log_sum_exp.shape(), [batch, queries, heads], "shape of log_sum_exp");
-        assert_eq!(log_sum_exp.dtype, DType::Float32, "dtype of log_sum_exp");
+    if let Some(LogSumExp { rounded, residue }) = log_sum_exp {
+        for (name, tensor) in [("log_sum_exp", rounded), ("residue", residue)] {
+            assert_eq!(tensor.shape(), [batch, queries, heads], "shape of {name}");
+            assert_eq!(tensor.dtype, DType::Float32, "dtype of {name}");
+        }
     }
     if let Some(mask) = mask {
         assert_eq!(mask.dtype, DType::Float32, "dtype of mask");

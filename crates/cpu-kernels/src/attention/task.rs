@@ -5,6 +5,7 @@ use super::pack::{Rows, key_blocks, pack_query, packed_key_words, packed_value_w
 use super::schedule::part;
 use super::softmax::{MaskRows, RowState, apply_scale_and_mask, softmax};
 use crate::DType;
+use crate::float::two_floats;
 use crate::gemm::scratch::Scratch;
 
 /// Where a task finds its keys and values.
@@ -29,8 +30,9 @@ pub(super) struct Task {
     pub output_dtype: DType,
     /// Elements between output rows.
     pub output_stride: usize,
-    pub log_sum_exp: Option<*mut f32>,
-    /// Elements between rows of the log-sum-exp.
+    /// Of the rounded log-sum-exp and its residue.
+    pub log_sum_exp: Option<[*mut f32; 2]>,
+    /// Elements between rows of either.
     pub log_sum_exp_stride: usize,
 }
 
@@ -158,11 +160,12 @@ unsafe fn finish_row(
         } else {
             write_row(sums, 1.0 / sum, task.output_dtype, target);
         }
-        if let Some(target) = task.log_sum_exp {
-            let value = f64::from(maximum) * f64::from(score_unit) + f64::from(sum).ln();
-            let value = if sum == 0.0 { f32::NEG_INFINITY } else { value as f32 };
-            *target.add(row * task.log_sum_exp_stride) =
-                if value.is_nan() { f32::NAN } else { value };
+        if let Some(targets) = task.log_sum_exp {
+            let exact = f64::from(maximum) * f64::from(score_unit) + f64::from(sum).ln();
+            let exact = if sum == 0.0 { f64::NEG_INFINITY } else { exact };
+            for (target, value) in targets.into_iter().zip(two_floats(exact)) {
+                *target.add(row * task.log_sum_exp_stride) = value;
+            }
         }
     }
 }

@@ -10,11 +10,19 @@ use cpu_kernels::{Cpu, DType, TensorMut, TensorRef};
 
 const NAME: &str = "attention";
 
+/// The logarithm of the sum of the exponentials of each row's scores, in two numbers.
+pub struct LogSumExp {
+    /// float32 (B, Sq, H), rounded to nearest.
+    pub rounded: Tensor,
+    /// float32 (B, Sq, H): what the rounding took away; 0 where `rounded` isn't finite.
+    pub residue: Tensor,
+}
+
 /// softmax(scale · query · keyᵀ + mask) · value over (B, S, H, D): query (B, Sq, H, D), key and
 /// value (B, Sk, H, D), all of one float type, D from 1 to 1024 → (B, Sq, H, D).
 ///
 /// `mask` is float32, repeats to (B, H, Sq, Sk) and is added to the scaled scores. Returns the
-/// log-sum-exp of each row too, float32 (B, Sq, H), where asked for. A row that the mask hides
+/// log-sum-exp of each row too where asked for. A row that the mask hides
 /// wholly, or that has no keys, is zeros, its log-sum-exp minus infinity. A row's bytes are the same
 /// whatever the number of rows, heads and threads. Refuses other shapes and element types, and a
 /// scale that isn't finite.
@@ -26,7 +34,7 @@ pub fn attention(
     mask: Option<&Tensor>,
     scale: f64,
     with_log_sum_exp: bool,
-) -> Result<(Tensor, Option<Tensor>), RuntimeError> {
+) -> Result<(Tensor, Option<LogSumExp>), RuntimeError> {
     check::is_float(NAME, "query", query)?;
     let &[batch, queries, heads, size] = query.shape() else {
         return Err(RuntimeError::shape(NAME, "query", "(B, S, H, D)", query.shape()));
@@ -62,10 +70,10 @@ pub fn attention(
     };
     let output = (query.dtype(), query.shape().to_vec());
     if with_log_sum_exp {
-        let log_sum_exp = (DType::Float32, vec![batch, queries, heads]);
-        let outputs = [output, log_sum_exp];
-        let [output, log_sum_exp] = stream.submit(NAME, inputs, outputs, kernel)?;
-        Ok((output, Some(log_sum_exp)))
+        let sums = (DType::Float32, vec![batch, queries, heads]);
+        let outputs = [output, sums.clone(), sums];
+        let [output, rounded, residue] = stream.submit(NAME, inputs, outputs, kernel)?;
+        Ok((output, Some(LogSumExp { rounded, residue })))
     } else {
         let [output] = stream.submit(NAME, inputs, [output], kernel)?;
         Ok((output, None))
@@ -80,7 +88,13 @@ fn run(cpu: &Cpu, inputs: &[TensorRef], outputs: &[TensorMut], scale: f32) {
         mask: inputs.get(3).cloned(),
         scale,
         output: handed_over(&outputs[0]),
-        log_sum_exp: outputs.get(1).map(handed_over),
+        log_sum_exp: match outputs {
+            [_, rounded, residue] => Some(attention::LogSumExp {
+                rounded: handed_over(rounded),
+                residue: handed_over(residue),
+            }),
+            _ => None,
+        },
     };
     attention::attention(cpu, &arguments);
 }

@@ -1,6 +1,6 @@
 //! Attention over parts of the keys, put together.
 
-use super::{check, copy};
+use super::{LogSumExp, check, copy};
 use crate::error::RuntimeError;
 use crate::stream::Stream;
 use crate::tensor::Tensor;
@@ -9,22 +9,39 @@ use cpu_kernels::merge::{self, AttentionPart};
 
 const NAME: &str = "mergeAttention";
 
-/// Attention over the keys of two parts, from the output (B, S, H, D) and the log-sum-exp, float32
-/// (B, S, H), of each: `first` is float32, `second` any float type. Both results are float32.
-/// Refuses other shapes and element types.
+/// Attention over some of the keys, as [`super::attention`] gives it.
+#[derive(Clone, Copy)]
+pub struct PartialAttention<'a> {
+    /// (B, S, H, D).
+    pub output: &'a Tensor,
+    /// float32 (B, S, H).
+    pub log_sum_exp: &'a Tensor,
+    /// float32 (B, S, H): what is to be added to the log-sum-exp; nothing where it isn't given.
+    pub residue: Option<&'a Tensor>,
+}
+
+/// Attention over the keys of two parts, computed in float64: the output of `first` is float32, that
+/// of `second` any float type. All results are float32. Refuses other shapes and element types.
 pub fn merge_attention(
     stream: &Stream,
-    first: (&Tensor, &Tensor),
-    second: (&Tensor, &Tensor),
-) -> Result<(Tensor, Tensor), RuntimeError> {
-    let &[batch, tokens, heads, _] = first.0.shape() else {
-        return Err(RuntimeError::shape(NAME, "first", "(B, S, H, D)", first.0.shape()));
+    first: PartialAttention,
+    second: PartialAttention,
+) -> Result<(Tensor, LogSumExp), RuntimeError> {
+    let shape = first.output.shape();
+    let &[batch, tokens, heads, _] = shape else {
+        return Err(RuntimeError::shape(NAME, "first", "(B, S, H, D)", shape));
     };
-    check::has_dtype(NAME, "first", first.0, DType::Float32)?;
-    check::is_float(NAME, "second", second.0)?;
-    check::has_shape(NAME, "second", second.0, first.0.shape(), "the shape of first")?;
+    check::has_dtype(NAME, "first", first.output, DType::Float32)?;
+    check::is_float(NAME, "second", second.output)?;
+    check::has_shape(NAME, "second", second.output, shape, "the shape of first")?;
     let rows = [batch, tokens, heads];
-    for (argument, sums) in [("firstLogSumExp", first.1), ("secondLogSumExp", second.1)] {
+    for (argument, sums) in [
+        ("firstLogSumExp", Some(first.log_sum_exp)),
+        ("secondLogSumExp", Some(second.log_sum_exp)),
+        ("firstLogSumExpResidue", first.residue),
+        ("secondLogSumExpResidue", second.residue),
+    ] {
+        let Some(sums) = sums else { continue };
         check::has_dtype(NAME, argument, sums, DType::Float32)?;
         check::has_shape(NAME, argument, sums, &rows, "(B, S, H) of first")?;
     }
@@ -32,12 +49,29 @@ pub fn merge_attention(
         true => Ok(tensor.clone()),
         false => copy(stream, tensor, tensor.dtype()),
     };
-    let inputs = vec![whole(first.0)?, whole(first.1)?, whole(second.0)?, whole(second.1)?];
-    let outputs = [(DType::Float32, first.0.shape().to_vec()), (DType::Float32, rows.to_vec())];
-    let [output, log_sum_exp] = stream.submit(NAME, inputs, outputs, |cpu, inputs, outputs| {
-        let part = |at: usize| AttentionPart { output: &inputs[at], log_sum_exp: &inputs[at + 1] };
-        merge::merge_attention(cpu, part(0), part(2), &outputs[0], &outputs[1]);
-        Ok(())
-    })?;
-    Ok((output, log_sum_exp))
+    let mut inputs = Vec::new();
+    for part in [first, second] {
+        inputs.extend([whole(part.output)?, whole(part.log_sum_exp)?]);
+    }
+    let mut residues = [None; 2];
+    for (part, place) in [first, second].into_iter().zip(&mut residues) {
+        if let Some(residue) = part.residue {
+            *place = Some(inputs.len());
+            inputs.push(whole(residue)?);
+        }
+    }
+    let sums = (DType::Float32, rows.to_vec());
+    let outputs = [(DType::Float32, shape.to_vec()), sums.clone(), sums];
+    let [output, rounded, residue] =
+        stream.submit(NAME, inputs, outputs, move |cpu, inputs, outputs| {
+            let part = |index: usize| AttentionPart {
+                output: &inputs[2 * index],
+                log_sum_exp: &inputs[2 * index + 1],
+                residue: residues[index].map(|place: usize| &inputs[place]),
+            };
+            let [output, rounded, residue] = outputs else { unreachable!("three are asked for") };
+            merge::merge_attention(cpu, part(0), part(1), output, rounded, residue);
+            Ok(())
+        })?;
+    Ok((output, LogSumExp { rounded, residue }))
 }

@@ -34,7 +34,7 @@ mod weighted_sum;
 
 pub use activation::{Activation, activation};
 pub use all_finite::all_finite;
-pub use attention::attention;
+pub use attention::{LogSumExp, attention};
 pub use binary::{BinaryOperation, binary, binary_scalar};
 pub use blockwise::{dequantize_blockwise, quantize_blockwise};
 pub use channel_norm::{ChannelNormOptions, channel_norm};
@@ -49,7 +49,7 @@ pub use int8::{dequantize_int8, quantize_int8};
 pub use layer_norm::{LayerNormOptions, layer_norm};
 pub use linear::linear;
 pub use mean::mean;
-pub use merge_attention::merge_attention;
+pub use merge_attention::{PartialAttention, merge_attention};
 pub use nf4::{dequantize_nf4, quantize_nf4};
 pub use pad::pad;
 pub use rms_norm::{RmsNormOptions, rms_norm};

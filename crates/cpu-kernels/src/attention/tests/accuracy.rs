@@ -8,7 +8,7 @@ use crate::{DType, InstructionSet, Layout};
 const FLOAT32_ERROR: f64 = 1e-6;
 
 /// ‖found − wanted‖ / ‖wanted‖.
-fn relative_error(found: &[f32], wanted: &[f64]) -> f64 {
+pub fn relative_error(found: &[f32], wanted: &[f64]) -> f64 {
     let pairs = found.iter().zip(wanted);
     let difference: f64 = pairs.map(|(f, w)| (f64::from(*f) - w).powi(2)).sum();
     let norm: f64 = wanted.iter().map(|w| w * w).sum();

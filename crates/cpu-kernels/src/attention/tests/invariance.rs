@@ -11,8 +11,8 @@ fn part_of_answer(
     batches: Range<usize>,
     queries: Range<usize>,
     heads: Range<usize>,
-) -> (Vec<u32>, Vec<u32>) {
-    let (mut output, mut log_sum_exp) = (Vec::new(), Vec::new());
+) -> [Vec<u32>; 3] {
+    let [mut output, mut log_sum_exp, mut residue] = [const { Vec::new() }; 3];
     for batch in batches {
         for query in queries.clone() {
             for head in heads.clone() {
@@ -20,10 +20,11 @@ fn part_of_answer(
                 let first = row * whole.head_size;
                 output.extend_from_slice(&answer.output[first..first + whole.head_size]);
                 log_sum_exp.push(answer.log_sum_exp[row]);
+                residue.push(answer.residue[row]);
             }
         }
     }
-    (output, log_sum_exp)
+    [output, log_sum_exp, residue]
 }
 
 /// Problems whose heads are cut into several tasks, and with whole heads as tasks.
@@ -62,7 +63,7 @@ fn other_rows_do_not_show() {
                 let wanted =
                     part_of_answer(&all, whole, batches.clone(), queries.clone(), heads.clone());
                 assert!(
-                    (answer.output, answer.log_sum_exp) == wanted,
+                    [answer.output, answer.log_sum_exp, answer.residue] == wanted,
                     "{set:?} {dtype:?} rows {queries:?} of {whole:?}"
                 );
             }
@@ -83,7 +84,7 @@ fn other_heads_and_batches_do_not_show() {
             let wanted =
                 part_of_answer(&all, whole, batches.clone(), queries.clone(), heads.clone());
             assert!(
-                (answer.output, answer.log_sum_exp) == wanted,
+                [answer.output, answer.log_sum_exp, answer.residue] == wanted,
                 "{set:?} {dtype:?} batches {batches:?}, heads {heads:?}"
             );
         }

@@ -3,6 +3,7 @@
 mod accuracy;
 mod exponentials;
 mod invariance;
+mod parts;
 mod problem;
 mod refusals;
 mod special;

@@ -1,6 +1,6 @@
 //! Attention problems, their answers by the kernel, and by plain loops in float64.
 
-use crate::attention::{AttentionArguments, attention};
+use crate::attention::{AttentionArguments, LogSumExp, attention};
 use crate::float::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 use crate::{Cpu, DType, InstructionSet, Layout, TensorMut, TensorRef, ThreadPool};
 
@@ -38,9 +38,11 @@ pub struct Mask {
 pub struct Answer {
     /// Bits of the output's elements.
     pub output: Vec<u32>,
-    /// Bits of the log-sum-exp.
+    /// Bits of the rounded log-sum-exp.
     pub log_sum_exp: Vec<u32>,
-    dtype: DType,
+    /// Bits of the log-sum-exp's residue.
+    pub residue: Vec<u32>,
+    pub dtype: DType,
 }
 
 impl Answer {
@@ -50,6 +52,15 @@ impl Answer {
 
     pub fn log_sum_exp_values(&self) -> Vec<f32> {
         self.log_sum_exp.iter().map(|bits| f32::from_bits(*bits)).collect()
+    }
+
+    /// The log-sum-exp with its residue.
+    pub fn whole_log_sum_exp(&self) -> Vec<f64> {
+        let pairs = self.log_sum_exp.iter().zip(&self.residue);
+        let whole = |(rounded, residue): (&u32, &u32)| {
+            f64::from(f32::from_bits(*rounded)) + f64::from(f32::from_bits(*residue))
+        };
+        pairs.map(whole).collect()
     }
 }
 
@@ -172,9 +183,13 @@ impl Problem {
         let shape = self.shape(queries);
         let (count, rows) = (shape.iter().product(), batch * queries * heads);
         let mut output = Storage::zeroed(count, self.dtype);
-        let mut log_sum_exp = Storage::zeroed(rows, DType::Float32);
+        let [mut log_sum_exp, mut residue] =
+            [(); 2].map(|()| Storage::zeroed(rows, DType::Float32));
         for index in 0..count {
             output.set(index, 77.0);
+        }
+        for index in 0..rows {
+            residue.set(index, 77.0);
         }
         let pool = ThreadPool::new(threads);
         attention(
@@ -192,12 +207,16 @@ impl Problem {
                 }),
                 scale: self.scale,
                 output: output.view_mut(&shape),
-                log_sum_exp: Some(log_sum_exp.view_mut(&[batch, queries, heads])),
+                log_sum_exp: Some(LogSumExp {
+                    rounded: log_sum_exp.view_mut(&[batch, queries, heads]),
+                    residue: residue.view_mut(&[batch, queries, heads]),
+                }),
             },
         );
         Answer {
             output: output.bits(count),
             log_sum_exp: log_sum_exp.bits(rows),
+            residue: residue.bits(rows),
             dtype: self.dtype,
         }
     }
@@ -254,6 +273,25 @@ impl Problem {
             log_sum_exp.push(maximum + sum.ln());
         }
         (output, log_sum_exp)
+    }
+
+    /// The problem with some of the keys alone.
+    pub fn of_keys(&self, keys: std::ops::Range<usize>) -> Problem {
+        let Extents { heads, head_size, .. } = self.extents;
+        let row = heads * head_size;
+        let cut = |values: &[f32]| -> Vec<f32> {
+            let batches = values.chunks(self.extents.keys * row);
+            batches.flat_map(|batch| batch[keys.start * row..keys.end * row].to_vec()).collect()
+        };
+        assert!(self.mask.is_none());
+        Problem {
+            extents: Extents { keys: keys.len(), ..self.extents },
+            query: self.query.clone(),
+            key: cut(&self.key),
+            value: cut(&self.value),
+            mask: None,
+            ..*self
+        }
     }
 
     /// The part of the problem with the given query rows, heads and batches.

@@ -1,6 +1,6 @@
 //! Arguments that don't fit together.
 
-use crate::attention::{AttentionArguments, attention};
+use crate::attention::{AttentionArguments, LogSumExp, attention};
 use crate::{Cpu, DType, InstructionSet, Layout, TensorMut, TensorRef, ThreadPool};
 
 /// Shapes of one call; strides and types are good unless given.
@@ -11,6 +11,7 @@ struct Call {
     mask: Option<Layout>,
     output: [usize; 4],
     log_sum_exp: [usize; 3],
+    residue: [usize; 3],
     channel_stride: usize,
     key_dtype: DType,
 }
@@ -22,6 +23,7 @@ const GOOD: Call = Call {
     mask: None,
     output: [1, 3, 2, 4],
     log_sum_exp: [1, 3, 2],
+    residue: [1, 3, 2],
     channel_stride: 1,
     key_dtype: DType::Float32,
 };
@@ -29,7 +31,7 @@ const GOOD: Call = Call {
 impl Call {
     fn run(self) {
         let elements = [0.5f32; 4096];
-        let (mut output, mut log_sum_exp) = ([0f32; 4096], [0f32; 64]);
+        let (mut output, mut log_sum_exp, mut residue) = ([0f32; 4096], [0f32; 64], [0f32; 64]);
         let view = |layout, dtype| {
             // SAFETY: every layout here lies in the elements, and any bits are a float.
             unsafe { TensorRef::new(elements.as_ptr().cast(), dtype, layout) }
@@ -49,10 +51,16 @@ impl Call {
                     &mut output[..self.output.iter().product()],
                     &self.output,
                 ),
-                log_sum_exp: Some(TensorMut::from_slice(
-                    &mut log_sum_exp[..self.log_sum_exp.iter().product()],
-                    &self.log_sum_exp,
-                )),
+                log_sum_exp: Some(LogSumExp {
+                    rounded: TensorMut::from_slice(
+                        &mut log_sum_exp[..self.log_sum_exp.iter().product()],
+                        &self.log_sum_exp,
+                    ),
+                    residue: TensorMut::from_slice(
+                        &mut residue[..self.residue.iter().product()],
+                        &self.residue,
+                    ),
+                }),
             },
         );
     }
@@ -86,7 +94,8 @@ fn key_of_another_type() {
 #[should_panic(expected = "head size 1025 is not 1 to 1024")]
 fn too_long_a_head() {
     let [query, key] = [[1, 1, 1, 1025], [1, 2, 1, 1025]];
-    Call { query, key, value: key, output: query, log_sum_exp: [1, 1, 1], ..GOOD }.run();
+    let row = [1, 1, 1];
+    Call { query, key, value: key, output: query, log_sum_exp: row, residue: row, ..GOOD }.run();
 }
 
 #[test]
@@ -118,4 +127,10 @@ fn output_of_another_shape() {
 #[should_panic(expected = "shape of log_sum_exp")]
 fn log_sum_exp_of_another_order() {
     Call { log_sum_exp: [1, 2, 3], ..GOOD }.run();
+}
+
+#[test]
+#[should_panic(expected = "shape of residue")]
+fn a_residue_of_fewer_rows() {
+    Call { residue: [1, 2, 2], ..GOOD }.run();
 }

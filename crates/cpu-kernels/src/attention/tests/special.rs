@@ -27,6 +27,10 @@ fn same_kinds_of_numbers(problem: &Problem, context: &str) {
         for (found, wanted) in answer.log_sum_exp_values().iter().zip(&log_sum_exp) {
             assert!(same(*found, *wanted), "{context} {set:?} {dtype:?}: {found}, not {wanted}");
         }
+        // The residue is 0 where there is nothing finite to add it to, and then adds nothing.
+        for (found, whole) in answer.log_sum_exp_values().iter().zip(answer.whole_log_sum_exp()) {
+            assert!(found.is_finite() || whole.to_bits() == f64::from(*found).to_bits());
+        }
     }
 }
 
@@ -96,6 +100,7 @@ fn rows_without_a_key_are_zeros() {
         assert_eq!(answer.output_values()[place(3, 1, 0)].to_bits(), 0);
         assert!(answer.output_values()[place(6, 1, 0)].is_nan());
         assert_eq!(answer.log_sum_exp_values()[3 * EXTENTS.heads + 1], f32::NEG_INFINITY);
+        assert_eq!(answer.residue[3 * EXTENTS.heads + 1], 0);
     }
 }
 

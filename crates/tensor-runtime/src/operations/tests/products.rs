@@ -162,9 +162,11 @@ fn attention_takes_masks_of_any_broadcast_and_layout() {
                 attention(&stream, query, key, value, mask, scale, lse).unwrap()
             };
             let (output, log_sum_exp) = run(&query, &key, &value, mask.as_ref(), true);
-            let log_sum_exp = log_sum_exp.unwrap();
+            let LogSumExp { rounded, residue } = log_sum_exp.unwrap();
             assert_eq!(output.shape(), query.shape());
-            assert_eq!(log_sum_exp.shape(), &[batch, queries, heads]);
+            for sums in [&rounded, &residue] {
+                assert_eq!(sums.shape(), &[batch, queries, heads]);
+            }
             let (mut expected, mut logs) = (Vec::new(), Vec::new());
             for place in 0..batch * queries * heads {
                 let (b, s, h) = (place / heads / queries, place / heads % queries, place % heads);
@@ -190,7 +192,11 @@ fn attention_takes_masks_of_any_broadcast_and_layout() {
             // With bfloat16 products the probabilities are rounded too: another step of the type.
             let slack = if dtype == DType::BFloat16 { 2f64.powi(16) } else { 64.0 };
             assert_rounded(dtype, &values(&stream, &output), &expected, slack, 1.0);
-            assert_rounded(DType::Float32, &values(&stream, &log_sum_exp), &logs, 64.0, 1.0);
+            let (rounded, residue) = (values(&stream, &rounded), values(&stream, &residue));
+            assert_rounded(DType::Float32, &rounded, &logs, 64.0, 1.0);
+            for (rounded, residue) in rounded.into_iter().zip(residue) {
+                assert_eq!((rounded + residue) as f32, rounded as f32);
+            }
             let bytes = stream.read_blocking(output).unwrap();
             let (alone, nothing) = run(&query, &key, &value, mask.as_ref(), false);
             assert!(nothing.is_none());
@@ -207,6 +213,81 @@ fn attention_takes_masks_of_any_broadcast_and_layout() {
             }
         }
     }
+}
+
+fn part_of([output, log_sum_exp, residue]: &[Tensor; 3], given: bool) -> PartialAttention<'_> {
+    PartialAttention { output, log_sum_exp, residue: given.then_some(residue) }
+}
+
+#[test]
+fn attention_is_merged_from_parts_of_any_layout() {
+    let stream = stream();
+    let (queries, heads, size) = (5, 3, 8);
+    for dtype in FLOATS {
+        let (query, _) = random(dtype, &[2, queries, heads, size], 1, 1.0);
+        let (key, _) = random(dtype, &[2, 9, heads, size], 2, 1.0);
+        let (value, _) = random(dtype, &[2, 9, heads, size], 3, 1.0);
+        let attend = |start, end| {
+            let part = |tensor: &Tensor| tensor.sliced(1, start, end).unwrap();
+            let (output, sums) =
+                attention(&stream, &query, &part(&key), &part(&value), None, 0.4, true).unwrap();
+            (output, sums.unwrap())
+        };
+        let (whole, sums) = attend(0, 9);
+        let (wanted, sums) = (values(&stream, &whole), values(&stream, &sums.rounded));
+        let (first, first_sums) = attend(0, 4);
+        let first = copy(&stream, &first, DType::Float32).unwrap();
+        let (second, second_sums) = attend(4, 9);
+        // Parts and whole are each rounded to the type, as their probabilities may be.
+        let slack = if dtype == DType::Float32 { 64.0 } else { 3.0 * 2f64.powi(16) };
+        for residues in [[true, true], [true, false], [false, true], [false, false]] {
+            for layout in 0..3 {
+                let view = |tensor: &Tensor| {
+                    let mut views = layouts(&stream, tensor);
+                    views.swap_remove(layout.min(views.len() - 1))
+                };
+                let [one, other] = [(&first, &first_sums), (&second, &second_sums)]
+                    .map(|(output, sums)| [output, &sums.rounded, &sums.residue].map(view));
+                let (output, merged) = merge_attention(
+                    &stream,
+                    part_of(&one, residues[0]),
+                    part_of(&other, residues[1]),
+                )
+                .unwrap();
+                assert_eq!(output.dtype(), DType::Float32);
+                assert_rounded(dtype, &values(&stream, &output), &wanted, slack, 1.0);
+                let (rounded, residue) = (merged.rounded, merged.residue);
+                assert_rounded(DType::Float32, &values(&stream, &rounded), &sums, 64.0, 1.0);
+                assert_eq!(residue.shape(), rounded.shape());
+            }
+        }
+    }
+}
+
+#[test]
+fn merging_attention_refuses_what_doesnt_fit() {
+    let stream = stream();
+    let make = |dtype, shape: &[usize]| random(dtype, shape, 1, 1.0).0;
+    let single = DType::Float32;
+    let (output, sums) = (make(single, &[1, 4, 2, 8]), make(single, &[1, 4, 2]));
+    let good = PartialAttention { output: &output, log_sum_exp: &sums, residue: Some(&sums) };
+    let refuse = |first: PartialAttention, second: PartialAttention, code, argument| {
+        assert_refused(merge_attention(&stream, first, second), code, "mergeAttention", argument);
+    };
+    let (shape, dtype) = (ErrorCode::Shape, ErrorCode::DType);
+    let (flat, halves) = (make(single, &[4, 2, 8]), make(DType::Float16, &[1, 4, 2, 8]));
+    let (whole, fewer) = (make(DType::Int32, &[1, 4, 2, 8]), make(single, &[1, 3, 2]));
+    let half_sums = make(DType::Float16, &[1, 4, 2]);
+    refuse(PartialAttention { output: &flat, ..good }, good, shape, "first");
+    refuse(PartialAttention { output: &halves, ..good }, good, dtype, "first");
+    refuse(good, PartialAttention { output: &flat, ..good }, shape, "second");
+    refuse(good, PartialAttention { output: &whole, ..good }, dtype, "second");
+    refuse(PartialAttention { log_sum_exp: &fewer, ..good }, good, shape, "firstLogSumExp");
+    refuse(good, PartialAttention { log_sum_exp: &half_sums, ..good }, dtype, "secondLogSumExp");
+    let residue = PartialAttention { residue: Some(&half_sums), ..good };
+    refuse(residue, good, dtype, "firstLogSumExpResidue");
+    let residue = PartialAttention { residue: Some(&fewer), ..good };
+    refuse(good, residue, shape, "secondLogSumExpResidue");
 }
 
 #[test]
