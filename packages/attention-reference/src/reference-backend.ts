@@ -75,11 +75,21 @@ export class ReferenceAttentionBackend implements AttentionBackend {
 
     return {
       output: roundTo(call.query.dtype, output, call.query.shape),
-      ...(call.returnLogSumExp && {
-        logSumExp: roundTo("float32", logSumExp, [batch, queries, heads]),
-      }),
+      ...(call.returnLogSumExp && logSumExpOf(logSumExp, [batch, queries, heads])),
     };
   }
+}
+
+/** In two float32: rounded, and what rounding took away. */
+function logSumExpOf(
+  exact: Float64Array,
+  shape: readonly number[],
+): Required<Omit<AttentionResult, "output">> {
+  const residue = exact.map((value) => (Number.isFinite(value) ? value - Math.fround(value) : 0));
+  return {
+    logSumExp: roundTo("float32", exact, shape),
+    logSumExpResidue: roundTo("float32", residue, shape),
+  };
 }
 
 /** Replaces scores by their exponentials relative to the greatest; NaN anywhere makes all of them NaN. */

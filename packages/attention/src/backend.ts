@@ -39,6 +39,16 @@ export interface AttentionResult {
   readonly output: Tensor;
   /** (B, Sq, H), float32, natural logarithm of the sum of exponentials of scaled and masked scores. */
   readonly logSumExp?: Tensor;
+  /**
+   * (B, Sq, H), float32: the exact log-sum-exp less the rounded one, so that their sum has twice the
+   * digits; 0 where the log-sum-exp isn't finite. A backend may give it beside the log-sum-exp, never
+   * without, and may leave it out, for one call or for all.
+   *
+   * Results over parts of the keys are weighed by the exponential of the log-sum-exp. Rounded to
+   * float32, one above 16 is off by up to 1e-6, and so are its weights; where the residue is
+   * given, a ring is as near to attention in one piece as the backend's own rounding allows.
+   */
+  readonly logSumExpResidue?: Tensor;
 }
 
 /**

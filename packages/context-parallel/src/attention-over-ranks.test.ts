@@ -7,7 +7,14 @@ const program = join(import.meta.dir, "..", "test", "rank.ts");
 
 async function run(
   worldSize: number,
-  given: { tokens: number; heads: number; dtype: string; options: ContextParallelOptions },
+  given: {
+    tokens: number;
+    heads: number;
+    dtype: string;
+    options: ContextParallelOptions;
+    offset?: number;
+    residue?: boolean;
+  },
 ): Promise<string> {
   const lines: string[] = [];
   const failure = await launchRanks({
@@ -46,6 +53,13 @@ describe("attention over ranks", () => {
       test(`a ring is within rounding: ${tokens} tokens, ${heads} heads, ${name}, ${dtype}`, async () => {
         expect(await run(worldSize, { tokens, heads, dtype, options })).toBe("");
       });
+      test(`a ring is so with scores of about 64: ${tokens} tokens, ${name}, ${dtype}`, async () => {
+        expect(await run(worldSize, { tokens, heads, dtype, options, offset: 4 })).toBe("");
+      });
     }
+    test(`a ring takes a backend that gives no residue: ${dtype}`, async () => {
+      const given = { tokens: 13, heads: 2, dtype, offset: 4, residue: false };
+      expect(await run(3, { ...given, options: { ringDegree: 3 } })).toBe("");
+    });
   }
 });

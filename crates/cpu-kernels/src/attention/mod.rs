@@ -50,9 +50,8 @@ pub struct AttentionArguments<'a> {
     pub log_sum_exp: Option<LogSumExp<'a>>,
 }
 
-/// A logarithm of a sum of exponentials a row, in two numbers: what is added to one of size 20 by
-/// rounding it to float32 is as much as the kernel's own error in a row's weight, and parts of an
-/// attention are weighed by it.
+/// A logarithm of a sum of exponentials a row, in two numbers: parts of an attention are weighed by
+/// its exponential, and rounding one above 16 to float32 moves that by up to 1e-6.
 pub struct LogSumExp<'a> {
     /// Float32 (batch, queries, heads), rounded to nearest.
     pub rounded: TensorMut<'a>,

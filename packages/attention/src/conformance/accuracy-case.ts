@@ -41,6 +41,7 @@ async function compare(name: string, setup: AttentionSetup, backend: AttentionBa
   } finally {
     result?.output.dispose();
     result?.logSumExp?.dispose();
+    result?.logSumExpResidue?.dispose();
     disposeInputs(inputs);
   }
 }
@@ -58,6 +59,30 @@ async function expectAccuracy(
   if (result.logSumExp) {
     const found = await result.logSumExp.floats();
     expectClose(name, "logSumExp", found, exact.logSumExp, tolerance.logSumExp);
+    const residue = await result.logSumExpResidue?.floats();
+    if (!residue) return;
+    expectResidue(name, found, residue);
+    if (setup.spread === 0) {
+      // Scores that are equal and exact have an exact sum: what is left is the logarithm's own rounding.
+      const whole = Float64Array.from(found, (rounded, row) => rounded + (residue[row] as number));
+      expectClose(name, "logSumExp + logSumExpResidue", whole, exact.logSumExp, (value) => 1e-9 * value);
+    }
+  }
+}
+
+/** A residue is what rounding leaves: with it the log-sum-exp rounds to what it is without. */
+function expectResidue(name: string, logSumExp: Float32Array, residue: Float32Array): void {
+  for (const [index, rounded] of logSumExp.entries()) {
+    const rest = residue[index] as number;
+    const right = Number.isFinite(rounded) ? Math.fround(rounded + rest) === rounded : rest === 0;
+    if (right) continue;
+    throw new ConformanceFailure(name, {
+      what: `element ${index} of logSumExpResidue`,
+      expected: Number.isFinite(rounded)
+        ? `within half a step of ${rounded}, which it was rounded to`
+        : `0 beside ${rounded}`,
+      found: `${rest}`,
+    });
   }
 }
 
@@ -69,7 +94,7 @@ function readBases({ bases }: BuiltInputs): Promise<Uint8Array[]> {
 function expectClose(
   name: string,
   what: string,
-  found: Float32Array,
+  found: ArrayLike<number>,
   exact: Float64Array,
   allowed: (exact: number) => number,
 ): void {

@@ -40,7 +40,7 @@ export interface AttentionSetup {
   readonly keys: number;
   readonly heads: number;
   readonly headDim: number;
-  /** Standard deviation of query and key; by default 1. */
+  /** Standard deviation of query and key; by default 1. With 0 all scores of a row are equal. */
   readonly spread?: number;
   /** Mean of query and key; by default 0. */
   readonly offset?: number;

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { Tensor } from "@wan-ts/tensor";
 import type { AttentionBackend, AttentionCall, AttentionResult } from "../backend.ts";
 import { runConformance, supportTable } from "./index.ts";
 
@@ -89,7 +90,32 @@ describe("the suite", () => {
     const [missing] = await failures(without, "logSumExp(dtype=float32");
     expect(missing).toMatchObject({ name: "ConformanceFailure", found: "absent" });
     const [unasked] = await failures(without, "lengths(dtype=float32");
-    expect(unasked).toMatchObject({ expected: "absent, as it isn't asked for" });
+    expect(unasked).toMatchObject({ expected: "absent, as no log-sum-exp is asked for" });
+  });
+
+  test.each([
+    [
+      "of the wrong size",
+      (exact: number) => 0.5 * (exact - Math.fround(exact)),
+      "logSumExp + logSumExpResidue",
+    ],
+    ["that is more than rounding took", () => 1, "within half a step"],
+    ["that is no number", () => Number.NaN, "NaN"],
+  ])("notices a residue %s", async (_, residueOf, told) => {
+    const backend = broken((call, right) => {
+      const result = right.attend(call);
+      // That of the case whose scores are exact.
+      const exact = 30.25 + Math.log(call.key.size(1));
+      return result.logSumExp
+        ? { ...result, logSumExpResidue: Tensor.full(result.logSumExp.shape, residueOf(exact)) }
+        : result;
+    });
+    const found = await failures(
+      backend,
+      "logSumExp(dtype=float32, batch=2, queries=13, keys=41, heads=3, headDim=16",
+    );
+    expect(found).toHaveLength(1);
+    expect(String(found[0])).toContain(told);
   });
 
   test("notices another dtype, a view, and a shape", async () => {

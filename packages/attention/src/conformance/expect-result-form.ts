@@ -8,12 +8,17 @@ export function expectResultForm(name: string, call: AttentionCall, result: Atte
   expectForm(name, "output", result.output, query.dtype, query.shape, query);
   if (call.returnLogSumExp) {
     expectForm(name, "logSumExp", result.logSumExp, "float32", query.shape.slice(0, 3), query);
-  } else if (result.logSumExp) {
-    throw new ConformanceFailure(name, {
-      what: "logSumExp",
-      expected: "absent, as it isn't asked for",
-      found: result.logSumExp.toString(),
-    });
+    if (result.logSumExpResidue) {
+      const shape = query.shape.slice(0, 3);
+      expectForm(name, "logSumExpResidue", result.logSumExpResidue, "float32", shape, query);
+    }
+    return;
+  }
+  for (const what of ["logSumExp", "logSumExpResidue"] as const) {
+    const tensor = result[what];
+    if (!tensor) continue;
+    const expected = "absent, as no log-sum-exp is asked for";
+    throw new ConformanceFailure(name, { what, expected, found: tensor.toString() });
   }
 }
 

@@ -95,7 +95,7 @@ async function expectSame(
       const at = part.findIndex((byte, position) => byte !== other[position]);
       if (at < 0 && part.length === other.length) continue;
       throw new ConformanceFailure(name, {
-        what: `${index === 0 ? "output" : "logSumExp"} of ${what}`,
+        what: `${["output", "logSumExp", "logSumExpResidue"][index]} of ${what}`,
         expected: "the same bytes",
         found: `different from byte ${at} of ${part.length} on`,
       });
@@ -103,23 +103,26 @@ async function expectSame(
   }
 }
 
-async function readAndDispose({ output, logSumExp }: AttentionResult): Promise<Uint8Array[]> {
+async function readAndDispose(result: AttentionResult): Promise<Uint8Array[]> {
+  const tensors = [result.output, result.logSumExp, result.logSumExpResidue].filter((tensor) => !!tensor);
   try {
-    const tensors = logSumExp ? [output, logSumExp] : [output];
     return await Promise.all(tensors.map((tensor) => tensor.rawBytes()));
   } finally {
-    output.dispose();
-    logSumExp?.dispose();
+    for (const tensor of tensors) tensor.dispose();
   }
 }
 
-function partOf({ output, logSumExp }: AttentionResult, part: Part): AttentionResult {
+function partOf({ output, logSumExp, logSumExpResidue }: AttentionResult, part: Part): AttentionResult {
   const cut = (tensor: Tensor): Tensor =>
     tensor
       .slice(0, ...part.batch)
       .slice(1, ...part.queries)
       .slice(2, ...part.heads);
-  return { output: cut(output), ...(logSumExp && { logSumExp: cut(logSumExp) }) };
+  return {
+    output: cut(output),
+    ...(logSumExp && { logSumExp: cut(logSumExp) }),
+    ...(logSumExpResidue && { logSumExpResidue: cut(logSumExpResidue) }),
+  };
 }
 
 function partOfCall(call: AttentionCall, part: Part): AttentionCall {

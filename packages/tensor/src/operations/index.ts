@@ -1,6 +1,12 @@
 export { type Activation, activate, gelu, geluTanh, quickGelu, silu } from "./activation.ts";
 export { add, clamp, divide, maximum, minimum, multiply, subtract, weightedSum } from "./arithmetic.ts";
-export { type AttentionOptions, type AttentionResult, attention, mergeAttention } from "./attention.ts";
+export {
+  type AttentionOptions,
+  type AttentionResult,
+  attention,
+  mergeAttention,
+  type PartialAttention,
+} from "./attention.ts";
 export { type Conv3dOptions, conv3d } from "./conv3d.ts";
 export { embedding } from "./embedding.ts";
 export { allFinite } from "./finite.ts";
