@@ -50,8 +50,7 @@ PTX_VERSION = 88
 PTX_OF = 80
 OLDEST_PTX_VERSION = 80
 PTX = "ptx"
-# The longest match and instructions' places within 16 bytes matter most for machine code.
-COMPRESSION = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 24}]
+COMPRESSION = [{"id": lzma.FILTER_LZMA1, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 24}]
 
 
 def rooms(only: str | None = None) -> dict[str, ModuleType]:
@@ -237,9 +236,9 @@ def replace(path: Path, data: bytes) -> None:
 def write(manifest: dict, packs: dict[str, bytes]) -> None:
     GENERATED.mkdir(exist_ok=True)
     for name, data in packs.items():
-        pack = lzma.compress(data, lzma.FORMAT_XZ, lzma.CHECK_CRC64, filters=COMPRESSION)
+        pack = lzma.compress(data, lzma.FORMAT_ALONE, filters=COMPRESSION)
         manifest["packs"][name]["sha256"] = sha256(pack)
-        replace(GENERATED / f"{name}.xz", pack)
+        replace(GENERATED / f"{name}.lzma", pack)
     variants = manifest.pop("variants")
     head = json.dumps(manifest, indent=1)[:-2]
     lines = ",\n".join("  " + json.dumps(variant) for variant in variants)
@@ -256,7 +255,7 @@ def differences(manifest: dict, packs: dict[str, bytes]) -> list[str]:
     hashes = {name: pack.pop("sha256", None) for name, pack in there["packs"].items()}
     found += [f"manifest.json: {key}" for key in manifest if manifest[key] != there.get(key)]
     for name, data in packs.items():
-        path = GENERATED / f"{name}.xz"
+        path = GENERATED / f"{name}.lzma"
         file = path.read_bytes() if path.exists() else b""
         if sha256(file) != hashes.get(name):
             found.append(f"{path.name}: its hash isn't the manifest's")

@@ -1,1 +1,18 @@
 //! CUDA kernels of wan-ts, compiled ahead of time, and the functions that launch them.
+//!
+//! The counterpart of `cpu-kernels`: functions of the same names over views of device memory. A
+//! launching function gets a [`Gpu`], queues its kernels on the device's compute stream and
+//! returns; outputs are contiguous.
+//!
+//! Kernels are written in Triton (`kernels/*.py`) and compiled by `kernels/compile.py` into
+//! `generated/`, for which neither Python nor a CUDA toolkit is needed afterwards. Like the CPU's
+//! kernels they compute a row by the same instructions in the same order however many rows there
+//! are.
+
+mod gpu;
+mod pack;
+mod view;
+
+pub use gpu::Gpu;
+pub use tensor_layout::{DType, Layout};
+pub use view::DeviceView;

@@ -1,0 +1,136 @@
+//! A device with its kernels.
+
+use crate::pack::{Kernel, Kind, Pack, Target, internal};
+use cuda::{Argument, CudaError, Device, Function};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where kernels run: a device, and the kernels compiled for it. The counterpart of
+/// `cpu_kernels::Cpu`.
+///
+/// A kernel's code is loaded when it is first launched, from any thread, and kept.
+pub struct Gpu {
+    device: Arc<Device>,
+    pack: Pack,
+    loaded: Mutex<HashMap<String, Arc<Function>>>,
+}
+
+impl Gpu {
+    /// The device with the kernels for its compute capability. Loads none yet.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` for a device below compute capability 8.0.
+    pub fn new(device: Arc<Device>) -> Result<Gpu, CudaError> {
+        let pack = Pack::open(Target::of(device.compute_capability())?)?;
+        Ok(Gpu { device, pack, loaded: Mutex::default() })
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Arc<Device> {
+        &self.device
+    }
+
+    /// Queues a kernel. A grid without blocks queues nothing.
+    ///
+    /// Views' makers promised that the addresses are good; that the kernel keeps within them is
+    /// its launching function's part.
+    ///
+    /// # Errors
+    ///
+    /// What the driver says; and, naming kernel and argument, where the pack has no such kernel or
+    /// the arguments aren't those that the manifest tells.
+    pub(crate) fn launch(
+        &self,
+        kernel: &str,
+        grid: [u32; 3],
+        arguments: &[Argument],
+    ) -> Result<(), CudaError> {
+        let compiled = self.pack.kernel(kernel)?;
+        check(kernel, compiled, arguments)?;
+        if grid.contains(&0) {
+            return Ok(());
+        }
+        let function = self.function(kernel, compiled)?;
+        // Every Triton kernel takes two more, for scratch memory that none of these uses.
+        let scratch = [Argument::Pointer(0); 2];
+        let arguments = [arguments, &scratch].concat();
+        // SAFETY: number, kinds and alignment are what the kernel was compiled for; the addresses
+        // are those of views, whose makers promised memory that outlives the work.
+        unsafe {
+            self.device.launch(&function, grid, compiled.threads, compiled.shared, &arguments)
+        }
+    }
+
+    /// A number that the kernel was compiled with for this device, such as a block's size.
+    ///
+    /// # Panics
+    /// Where there is no such kernel or constant: a mistake of the launching function, which its
+    /// test meets.
+    pub(crate) fn constant(&self, kernel: &str, name: &str) -> u32 {
+        let constant = self.pack.kernel(kernel).ok().and_then(|kernel| kernel.constant(name));
+        constant.unwrap_or_else(|| panic!("kernel {kernel} has no constant {name}"))
+    }
+
+    fn function(&self, name: &str, kernel: &Kernel) -> Result<Arc<Function>, CudaError> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(function) = loaded.get(name) {
+            return Ok(function.clone());
+        }
+        let module = self.device.load_module(self.pack.image(kernel)?).map_err(|mut error| {
+            error.message = format!("loading kernel {name}: {}", error.message);
+            error
+        })?;
+        let function = Arc::new(module.function(&kernel.entry)?);
+        loaded.insert(name.to_owned(), function.clone());
+        Ok(function)
+    }
+}
+
+/// Refuses arguments that aren't those of the kernel.
+fn check(name: &str, kernel: &Kernel, arguments: &[Argument]) -> Result<(), CudaError> {
+    if arguments.len() != kernel.parameters.len() {
+        let (expected, found) = (kernel.parameters.len(), arguments.len());
+        return Err(internal(format!("kernel {name} takes {expected} arguments, got {found}")));
+    }
+    for (parameter, argument) in kernel.parameters.iter().zip(arguments) {
+        let (kind, value) = match *argument {
+            Argument::Pointer(address) => (Kind::Pointer, address as i64),
+            Argument::I32(value) => (Kind::I32, i64::from(value)),
+            Argument::I64(value) => (Kind::I64, value),
+            Argument::F32(_) => (Kind::F32, 0),
+        };
+        if kind != parameter.kind {
+            let (argument, expected) = (&parameter.name, parameter.kind);
+            let problem = format!("kernel {name}: {argument} is {expected:?}, got {kind:?}");
+            return Err(internal(problem));
+        }
+        if parameter.aligned && value % 16 != 0 {
+            let argument = &parameter.name;
+            let problem = format!("kernel {name}: {argument} is a multiple of 16, got {value}");
+            return Err(internal(problem));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_arguments_that_are_not_the_kernels() {
+        let pack = Pack::open(Target::V9_0).unwrap();
+        let kernel = pack.kernel("fill_4").unwrap();
+        let good = [Argument::Pointer(32), Argument::I64(7), Argument::I64(9)];
+        assert_eq!(check("fill_4", kernel, &good), Ok(()));
+        let message =
+            |arguments: &[Argument]| check("fill_4", kernel, arguments).unwrap_err().to_string();
+        let few = message(&good[1..]);
+        assert!(few.contains("fill_4 takes 3 arguments, got 2"), "{few}");
+        let other = message(&[good[0], Argument::I32(7), good[2]]);
+        assert!(other.contains("fill_4: bits is I64, got I32"), "{other}");
+        let odd = message(&[Argument::Pointer(24), good[1], good[2]]);
+        assert!(odd.contains("fill_4: output is a multiple of 16, got 24"), "{odd}");
+    }
+}
