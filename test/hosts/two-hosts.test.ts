@@ -2,23 +2,9 @@ import { beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { launchRanks } from "@wan-ts/distributed";
 import { asRoot, mpiInstallations } from "../../packages/distributed/test/mpi-launchers.ts";
+import { twoHosts, twoHostsObstacle } from "./two-hosts.ts";
 
-const script = join(import.meta.dir, "two-hosts.sh");
 const program = join(import.meta.dir, "rank-program.ts");
-
-/** Why this machine can't play two hosts; undefined where it can. */
-function obstacle(): string | undefined {
-  if (process.platform !== "linux") return "network namespaces are Linux's";
-  for (const tool of ["ip", "unshare", "sysctl"])
-    if (Bun.which(tool) === null) return `${tool} is not installed`;
-  const name = `wan-probe-${process.pid}`;
-  if (!Bun.spawnSync(["ip", "netns", "add", name]).success)
-    return "this user may not make network namespaces";
-  const parts = ["unshare", "--uts", "--ipc", "--pid", "--fork", "--mount-proc", "true"];
-  const { success } = Bun.spawnSync(["ip", "netns", "exec", name, ...parts]);
-  Bun.spawnSync(["ip", "netns", "delete", name]);
-  return success ? undefined : "this user may not make namespaces of processes";
-}
 
 async function run(command: readonly string[]): Promise<{ status: number; output: string; errors: string }> {
   const child = Bun.spawn([...command], {
@@ -44,7 +30,7 @@ beforeAll(async () => {
   expect(expected).toMatch(/^digest [0-9a-f]{64}$/);
 });
 
-const blocked = obstacle();
+const blocked = twoHostsObstacle();
 for (const { name, kind, command } of mpiInstallations()) {
   const reason = blocked ?? (command ? undefined : `${name} is not installed`);
   const suffix = reason ? ` (skipped: ${reason})` : "";
@@ -61,12 +47,19 @@ for (const { name, kind, command } of mpiInstallations()) {
     });
 
     test("on two hosts give the bytes of one", async () => {
-      const { status, output, errors } = await run([script, kind, "2", process.execPath, program, "digest"]);
+      const { status, output, errors } = await run([
+        twoHosts,
+        kind,
+        "2",
+        process.execPath,
+        program,
+        "digest",
+      ]);
       expect({ status, output, errors }).toMatchObject({ status: 0, output: `${expected}\n` });
     });
 
     test("name the one whose host is cut off, and end", async () => {
-      const { status, errors } = await run([script, kind, "1", process.execPath, program, "cut"]);
+      const { status, errors } = await run([twoHosts, kind, "1", process.execPath, program, "cut"]);
       expect(status).not.toBe(0);
       expect(errors).toMatch(/rank 0: barrier #2: rank 1 gives no sign of life at step 3, /);
     });

@@ -6,6 +6,8 @@ use super::exit::end_process;
 use super::wire::Status;
 use std::time::Duration;
 
+/// How long all ranks make no MPI calls before they end MPI: longer than last words are under way.
+const SILENCE: Duration = Duration::from_millis(500);
 /// How long an ending process leaves others to tell of the fault before the launcher ends all.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long after a fault a process may go on that doesn't end.
@@ -38,6 +40,22 @@ impl Engine {
         if let Err(words) = told {
             self.fail_by_mpi(&words);
         }
+    }
+
+    /// Ends MPI, once all ranks know that all are done.
+    ///
+    /// Over UCX, a rank ends when all others have answered that they have its messages, which they
+    /// do in MPI calls. Libraries answer no more once they have been answered themselves (MPICH until
+    /// 4.1), so that a rank which answered others while it still tested for last words, and began to
+    /// end after them, would never be answered. A rank that has been silent asks before it answers.
+    ///
+    /// # Errors
+    /// MPI's words.
+    pub(super) fn end(&self) -> Result<(), String> {
+        if !self.peers.is_empty() {
+            std::thread::sleep(SILENCE);
+        }
+        self.mpi.finalize()
     }
 
     /// Has the launcher end all ranks once this process ends, or should have.

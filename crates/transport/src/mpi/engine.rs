@@ -89,7 +89,7 @@ impl Engine {
                 self.fail_by_mpi(&words);
             }
             if self.finishing.is_some() && self.is_over() {
-                return self.mpi.finalize();
+                return self.end();
             }
             self.end_if_it_is_time();
         }
