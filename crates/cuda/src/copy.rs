@@ -164,6 +164,17 @@ impl Device {
             return Ok(());
         }
         self.make_current()?;
+        // SAFETY: the caller's promise.
+        unsafe { self.upload(stream, target, source) }.map_err(|error| {
+            let bytes = binary_size(source.len() as u64);
+            error.while_doing(format!("copying {bytes} to {}", self.name()))
+        })
+    }
+
+    /// # Safety
+    ///
+    /// As [`Device::copy_to_device`].
+    unsafe fn upload(&self, stream: Stream, target: u64, source: &[u8]) -> Result<(), CudaError> {
         let driver = self.driver();
         let mut held = lock(match stream {
             Stream::Compute => &self.staging.compute_uploads,
@@ -198,11 +209,7 @@ impl Device {
                     driver,
                     cuMemcpyHtoDAsync_v2(target, staged.cast(), bytes, self.stream(stream))
                 )
-            }
-            .map_err(|error| {
-                let bytes = binary_size(source.len() as u64);
-                error.while_doing(format!("copying {bytes} to {}", self.name()))
-            })?;
+            }?;
             done += bytes;
         }
         Ok(())
@@ -248,9 +255,9 @@ impl Device {
         }
         self.make_current()?;
         let mut held = lock(&self.staging.downloads);
-        let ring = ring(&mut held, self.driver(), DOWNLOAD_SLOTS)?;
-        // SAFETY: the caller's promise.
-        let copied = unsafe { self.download(ring, target, source) };
+        let copied = ring(&mut held, self.driver(), DOWNLOAD_SLOTS)
+            // SAFETY: the caller's promise.
+            .and_then(|ring| unsafe { self.download(ring, target, source) });
         copied.map_err(|error| {
             // Nothing may write to the slots when they are next used. The error to tell is the first.
             // SAFETY: the device's own stream.

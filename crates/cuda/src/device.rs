@@ -153,9 +153,9 @@ impl Device {
     /// Where any of that work failed.
     pub fn synchronize(&self) -> Result<(), CudaError> {
         self.make_current()?;
-        for stream in [Stream::Compute, Stream::Copy] {
+        for stream in self.streams() {
             // SAFETY: the device's own stream.
-            unsafe { call!(self.driver, cuStreamSynchronize(self.stream(stream))) }?;
+            unsafe { call!(self.driver, cuStreamSynchronize(stream)) }?;
         }
         Ok(())
     }
@@ -227,6 +227,11 @@ impl Device {
         unsafe { call!(self.driver, cuCtxSetCurrent(self.context)) }
     }
 
+    /// Both streams; fewer where opening the device failed midway.
+    fn streams(&self) -> impl Iterator<Item = StreamHandle> {
+        [self.compute, self.copies].into_iter().filter(|stream| *stream != StreamHandle::NULL)
+    }
+
     pub(crate) fn stream(&self, stream: Stream) -> StreamHandle {
         match stream {
             Stream::Compute => self.compute,
@@ -243,11 +248,9 @@ impl Drop for Device {
         let _ = self.synchronize();
         self.staging.release(&self.driver);
         self.allocator.release(&self.driver);
-        for stream in [self.compute, self.copies] {
-            if stream != StreamHandle::NULL {
-                // SAFETY: made in `open`, destroyed once; nothing that holds the device is left.
-                let _ = unsafe { call!(self.driver, cuStreamDestroy_v2(stream)) };
-            }
+        for stream in self.streams() {
+            // SAFETY: made in `open`, destroyed once; nothing that holds the device is left.
+            let _ = unsafe { call!(self.driver, cuStreamDestroy_v2(stream)) };
         }
         // SAFETY: retained once in `open`.
         let _ = unsafe { call!(self.driver, cuDevicePrimaryCtxRelease_v2(self.number)) };

@@ -16,12 +16,16 @@ mod device;
 mod driver;
 mod error;
 mod event;
+#[cfg(test)]
+mod fake;
 mod image;
 pub mod libraries;
 mod memory;
 mod module;
 mod sys;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use device::{Device, Stream};
 pub use driver::Driver;

@@ -1,0 +1,6 @@
+//! Everything over the fake driver.
+
+mod copies;
+mod device;
+mod memory;
+mod modules;
