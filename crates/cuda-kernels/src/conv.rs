@@ -30,8 +30,7 @@ pub fn conv3d(
     if output.count() == 0 {
         return Ok(());
     }
-    let (input_shape, output_shape, weight_shape) =
-        (input.shape(), output.shape(), weight.shape());
+    let (input_shape, output_shape, weight_shape) = (input.shape(), output.shape(), weight.shape());
     let (columns, channels) = (weight_shape[0], weight_shape[1]);
     let positions: usize = output_shape[..4].iter().product();
     let ordered = taps_first(gpu, weight)?;

@@ -42,7 +42,9 @@ fn too_many(operation: &str, value: usize) -> CudaError {
         code: CudaErrorCode::Unsupported,
         function: "cuda-kernels",
         name: String::new(),
-        message: format!("{operation}: {value} elements or blocks at once; kernels count to 2^31 - 1"),
+        message: format!(
+            "{operation}: {value} elements or blocks at once; kernels count to 2^31 - 1"
+        ),
     }
 }
 
@@ -55,7 +57,8 @@ mod tests {
     fn numbers_end_at_two_to_the_thirty_first() {
         assert_eq!(number("linear", 7), Ok(Argument::I32(7)));
         assert_eq!(grid("linear", (1 << 31) - 1), Ok([(1 << 31) - 1, 1, 1]));
-        for error in [number("linear", 1 << 31).unwrap_err(), grid("linear", 1 << 31).unwrap_err()] {
+        for error in [number("linear", 1 << 31).unwrap_err(), grid("linear", 1 << 31).unwrap_err()]
+        {
             assert_eq!(error.code, CudaErrorCode::Unsupported);
             assert!(error.message.contains("linear: 2147483648"), "{}", error.message);
         }
