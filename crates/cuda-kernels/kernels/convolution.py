@@ -149,15 +149,20 @@ def variants() -> Iterator[Variant]:
             yield Variant("convolution_f32", convolution_kernel, arguments, blocks, warps=4, stages=2)
             continue
         aligned = ("input", "weight", "bias", "output", "channels", "padded_channels", *_STRIDES)
-        for kind, columns, also in (("aligned", 128, ("columns",)), ("narrow", 64, ())):
+        # (columns, channels) of a block: wide, deep where channels fill it, narrow for few columns.
+        for kind, (columns, channels, stages), also in (
+            ("aligned", (128, 32, 4), ("columns",)),
+            ("deep", (128, 64, 3), ("columns",)),
+            ("narrow", (64, 32, 4), ()),
+        ):
             yield Variant(
                 f"convolution_{dtype}_{kind}",
                 convolution_kernel,
                 arguments,
-                dict(zip(constants, (128, columns, 32))),
+                dict(zip(constants, (128, columns, channels))),
                 (*aligned, *also),
                 warps=8,
-                stages=4,
+                stages=stages,
             )
         yield Variant(
             f"convolution_{dtype}",

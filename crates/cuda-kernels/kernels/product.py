@@ -75,9 +75,9 @@ def variants() -> Iterator[Variant]:
         arguments = dict.fromkeys(("input", "weight", "bias", "output"), pointer)
         arguments |= dict.fromkeys(("rows", "columns", "channels"), "i32")
         arguments |= {"input_stride": "i64", "has_bias": "i32"}
-        blocks = {"BLOCK_ROWS": 128, "BLOCK_COLUMNS": 256, "BLOCK_CHANNELS": 64, "GROUP": 8}
+        names = ("BLOCK_ROWS", "BLOCK_COLUMNS", "BLOCK_CHANNELS", "GROUP")
         if dtype == "f32":
-            blocks |= {"BLOCK_ROWS": 64, "BLOCK_COLUMNS": 64, "BLOCK_CHANNELS": 16}
+            blocks = dict(zip(names, (64, 64, 16, 8)))
             yield Variant("linear_f32", linear_kernel, arguments, blocks, warps=4, stages=3)
             continue
         aligned = ("input", "weight", "bias", "output", "columns", "channels", "input_stride")
@@ -85,11 +85,11 @@ def variants() -> Iterator[Variant]:
             f"linear_{dtype}_aligned",
             linear_kernel,
             arguments,
-            blocks,
+            dict(zip(names, (128, 256, 64, 8))),
             aligned,
             warps=8,
             stages=4,
             targets=_TILES,
         )
-        blocks |= {"BLOCK_ROWS": 64, "BLOCK_COLUMNS": 128, "BLOCK_CHANNELS": 32}
+        blocks = dict(zip(names, (64, 128, 32, 8)))
         yield Variant(f"linear_{dtype}", linear_kernel, arguments, blocks, warps=4, stages=2)

@@ -43,15 +43,16 @@ pub fn conv3d(
         && bias_pointer.is_multiple_of(16)
         && channels.is_multiple_of(16)
         && strides.iter().all(|stride| stride.is_multiple_of(16));
-    let kernel = match (input.dtype, whole_vectors) {
-        (DType::Float32, _) => "convolution_f32",
-        (DType::BFloat16, false) => "convolution_bf16",
-        (_, false) => "convolution_f16",
-        // Few columns would leave most of a wide block unused.
-        (DType::BFloat16, true) if is_wide(columns) => "convolution_bf16_aligned",
-        (DType::BFloat16, true) => "convolution_bf16_narrow",
-        (_, true) if is_wide(columns) => "convolution_f16_aligned",
-        (_, true) => "convolution_f16_narrow",
+    let kernel = match (input.dtype, whole_vectors.then(|| Block::of(columns, channels))) {
+        (DType::BFloat16, None) => "convolution_bf16",
+        (DType::BFloat16, Some(Block::Wide)) => "convolution_bf16_aligned",
+        (DType::BFloat16, Some(Block::Deep)) => "convolution_bf16_deep",
+        (DType::BFloat16, Some(Block::Narrow)) => "convolution_bf16_narrow",
+        (DType::Float16, None) => "convolution_f16",
+        (DType::Float16, Some(Block::Wide)) => "convolution_f16_aligned",
+        (DType::Float16, Some(Block::Deep)) => "convolution_f16_deep",
+        (DType::Float16, Some(Block::Narrow)) => "convolution_f16_narrow",
+        _ => "convolution_f32",
     };
     let programs = blocks(gpu, kernel, "BLOCK_POSITIONS", positions)
         * blocks(gpu, kernel, "BLOCK_COLUMNS", columns);
@@ -75,9 +76,28 @@ pub fn conv3d(
     gpu.launch(kernel, grid("conv3d", programs)?, &arguments)
 }
 
-/// Whether a block of so many columns is worth while, and rows of them begin at whole vectors.
-fn is_wide(columns: usize) -> bool {
-    columns > 64 && columns.is_multiple_of(16)
+/// Blocks that a product may be cut into.
+enum Block {
+    /// Many columns, few channels at a time.
+    Wide,
+    /// Many columns, and twice as many channels at a time.
+    Deep,
+    /// Few columns.
+    Narrow,
+}
+
+impl Block {
+    /// The block that a product of so many columns and channels leaves least of unused. Wide ones
+    /// have rows that begin at whole vectors.
+    fn of(columns: usize, channels: usize) -> Block {
+        if columns <= 64 || !columns.is_multiple_of(16) {
+            Block::Narrow
+        } else if channels.is_multiple_of(64) {
+            Block::Deep
+        } else {
+            Block::Wide
+        }
+    }
 }
 
 /// Channels with the zeros that a tap's row of the ordered weight ends in, so that rows begin at

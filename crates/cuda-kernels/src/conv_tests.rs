@@ -19,7 +19,7 @@ struct Case {
 
 /// What the models have: causal 3 × 3 × 3, the halving of an image and of frames, a patch embedding,
 /// one tap; and one of odd numbers throughout.
-const CASES: [Case; 7] = [
+const CASES: [Case; 8] = [
     Case {
         input: [1, 3, 4, 5, 16],
         columns: 80,
@@ -51,6 +51,14 @@ const CASES: [Case; 7] = [
         stride: [1, 2, 2],
         padding: [[0, 0]; 3],
         between: 32,
+    },
+    Case {
+        input: [1, 1, 5, 4, 64],
+        columns: 80,
+        kernel: [1, 3, 3],
+        stride: [1, 1, 1],
+        padding: [[0, 0], [1, 1], [1, 1]],
+        between: 0,
     },
     Case {
         input: [1, 2, 9, 8, 32],

@@ -87,9 +87,9 @@ RAGGED = [
 def check_convolution() -> None:
     for dtype, torch_dtype in DTYPES.items():
         for name in named(ROOM, f"convolution_{dtype}"):
-            whole = name.endswith(("_aligned", "_narrow"))
+            whole = name.endswith(("_aligned", "_deep", "_narrow"))
             for shape, columns, kernel, stride, padding in CASES if whole else CASES[:1] + RAGGED:
-                if name.endswith("_aligned") and columns % 16:
+                if name.endswith(("_aligned", "_deep")) and columns % 16:
                     continue
                 wide = random(*shape[:-1], shape[-1] + (16 if whole else 1), seed=1, dtype=torch_dtype)
                 # A part of an image, with pixels apart from each other.
