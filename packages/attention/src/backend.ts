@@ -9,6 +9,11 @@ export interface AttentionRequest {
   readonly mask: boolean;
   /** The log-sum-exp will be asked for. */
   readonly logSumExp: boolean;
+  /**
+   * A row must have the same bytes whatever it is computed with. {@link AttentionBackend.rowInvariant}
+   * answers it: `refusals` need not.
+   */
+  readonly rowInvariant?: boolean;
 }
 
 /** Why a backend can't serve a request: one property, what was asked, what is supported. */
@@ -64,7 +69,8 @@ export interface AttentionBackend {
   readonly name: string;
   /**
    * Whether a row has the same bytes whatever the other rows, heads and batches it is computed with,
-   * and whatever the number of threads. Splitting a model over ranks changes no pixel only then.
+   * and whatever the number of threads. Splitting a model over ranks changes no pixel only then, and a
+   * backend that doesn't declare it is refused where that is promised.
    */
   readonly rowInvariant?: boolean;
   /** Every reason why `request` can't be served; empty where it can. Costs nothing. */

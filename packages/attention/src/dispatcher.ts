@@ -1,5 +1,6 @@
 import type { AttentionBackend, AttentionCall, AttentionRequest, AttentionResult } from "./backend.ts";
 import { UnsupportedAttentionError } from "./errors.ts";
+import { refusalsOf } from "./refusals.ts";
 import type { AttentionRegistry } from "./registry.ts";
 
 /**
@@ -10,6 +11,8 @@ export class AttentionDispatcher {
   readonly registry: AttentionRegistry;
   #requests: readonly AttentionRequest[];
   #backend: AttentionBackend;
+  /** Whether somebody asked for the backend at work, rather than for any that can. */
+  #isNamed: boolean;
 
   /**
    * @param requests what the model will ask for.
@@ -19,6 +22,7 @@ export class AttentionDispatcher {
   constructor(registry: AttentionRegistry, requests: readonly AttentionRequest[], backend?: string) {
     this.registry = registry;
     this.#requests = requests;
+    this.#isNamed = backend !== undefined;
     this.#backend = backend === undefined ? registry.choose(requests) : this.#checked(registry.get(backend));
   }
 
@@ -34,24 +38,28 @@ export class AttentionDispatcher {
    */
   use(backend: string | AttentionBackend): void {
     this.#backend = this.#checked(typeof backend === "string" ? this.registry.get(backend) : backend);
+    this.#isNamed = true;
   }
 
   /**
-   * Has the model ask for more from now on; returns the way back.
+   * Has the model ask for more from now on; returns the way back. Where nobody asked for the backend at
+   * work, the registry's first that serves what is asked for now takes its place.
    *
-   * @throws {UnsupportedAttentionError} where the backend at work can't; all then stays as it was.
+   * @throws {UnsupportedAttentionError} where the backend asked for, or none, can; all then stays as it
+   * was.
    */
   require(more: Partial<AttentionRequest>): () => void {
-    const before = this.#requests;
-    this.#requests = before.map((request) => ({ ...request, ...more }));
+    const [requests, backend] = [this.#requests, this.#backend];
+    this.#requests = requests.map((request) => ({ ...request, ...more }));
     try {
-      this.#checked(this.#backend);
+      this.#backend = this.#isNamed ? this.#checked(backend) : this.registry.choose(this.#requests);
     } catch (error) {
-      this.#requests = before;
+      this.#requests = requests;
       throw error;
     }
     return () => {
-      this.#requests = before;
+      this.#requests = requests;
+      if (!this.#isNamed) this.#backend = backend;
     };
   }
 
@@ -61,8 +69,9 @@ export class AttentionDispatcher {
   }
 
   #checked(backend: AttentionBackend): AttentionBackend {
-    const reasons = this.#requests.flatMap((request) => backend.refusals(request));
-    if (reasons.length > 0) throw new UnsupportedAttentionError(new Map([[backend.name, reasons]]));
-    return backend;
+    const reasons = refusalsOf(backend, this.#requests);
+    if (reasons.length === 0) return backend;
+    const supporting = this.registry.supporting(this.#requests);
+    throw new UnsupportedAttentionError(new Map([[backend.name, reasons]]), supporting);
   }
 }

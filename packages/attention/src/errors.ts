@@ -33,20 +33,30 @@ export class DuplicateBackendError extends Error {
   }
 }
 
-/** A request that no backend, or not the one asked for, can serve: every reason of each. */
+/**
+ * A request that no backend, or not the one asked for, can serve: every reason of each, and which
+ * registered backends can.
+ */
 export class UnsupportedAttentionError extends Error {
   override readonly name = "UnsupportedAttentionError";
   readonly code = "unsupportedAttention";
   readonly refusals: ReadonlyMap<string, readonly AttentionRefusal[]>;
+  /** The registered backends that can, in order of preference. */
+  readonly supporting: readonly string[];
 
-  constructor(refusals: ReadonlyMap<string, readonly AttentionRefusal[]>) {
+  constructor(
+    refusals: ReadonlyMap<string, readonly AttentionRefusal[]>,
+    supporting: readonly string[] = [],
+  ) {
     const told = [...refusals].map(([backend, reasons]) => {
       const facts = reasons.map(
         ({ property, found, supported }) => `${property} ${found} (supported: ${supported})`,
       );
       return `${backend}: ${facts.join(", ")}`;
     });
-    super(`attention is not supported by ${told.join("; ")}`);
+    const others = supporting.length > 0 ? `; it is by ${supporting.join(", ")}` : "";
+    super(`attention is not supported by ${told.join("; ")}${others}`);
     this.refusals = refusals;
+    this.supporting = supporting;
   }
 }

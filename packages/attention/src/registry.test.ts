@@ -12,6 +12,7 @@ class CountingBackend implements AttentionBackend {
   constructor(
     readonly name: string,
     readonly largestHeadDim = 256,
+    readonly rowInvariant = false,
   ) {}
 
   refusals(request: AttentionRequest) {
@@ -129,7 +130,53 @@ describe("AttentionDispatcher", () => {
     expect(() => dispatcher.use("small")).toThrow(UnsupportedAttentionError);
     expect(() => dispatcher.use("lareg")).toThrow('did you mean "large"?');
     expect(dispatcher.backend.name).toBe("large");
-    expect(() => new AttentionDispatcher(registry, [request], "small")).toThrow(UnsupportedAttentionError);
+    const error = thrown(() => new AttentionDispatcher(registry, [request], "small"));
+    expect(error).toBeInstanceOf(UnsupportedAttentionError);
+    expect(error).toMatchObject({
+      supporting: ["large"],
+      message: "attention is not supported by small: headDim 128 (supported: 1 to 64); it is by large",
+    });
+  });
+
+  test("refuses a backend asked for that doesn't declare row invariance where that is required", () => {
+    const registry = new AttentionRegistry([
+      new CountingBackend("variant"),
+      new CountingBackend("invariant", 256, true),
+    ]);
+    const dispatcher = new AttentionDispatcher(registry, [request, request], "variant");
+    const error = thrown(() => dispatcher.require({ rowInvariant: true }));
+    expect(error).toMatchObject({
+      message:
+        "attention is not supported by variant: rowInvariant true (supported: not declared); it is by invariant",
+    });
+    dispatcher.use("invariant");
+    const undo = dispatcher.require({ rowInvariant: true });
+    expect(() => dispatcher.use("variant")).toThrow("rowInvariant true");
+    undo();
+    dispatcher.use("variant");
+    expect(dispatcher.backend.name).toBe("variant");
+    const asked = { ...request, rowInvariant: true };
+    expect(() => new AttentionDispatcher(registry, [asked], "variant")).toThrow("rowInvariant true");
+  });
+
+  test("takes the first that serves what is required later, where none was asked for, and goes back", () => {
+    const [variant, invariant] = [
+      new CountingBackend("variant"),
+      new CountingBackend("invariant", 256, true),
+    ];
+    const dispatcher = new AttentionDispatcher(new AttentionRegistry([variant, invariant]), [request]);
+    expect(dispatcher.backend).toBe(variant);
+    const undo = dispatcher.require({ rowInvariant: true });
+    expect(dispatcher.backend).toBe(invariant);
+    undo();
+    expect(dispatcher.backend).toBe(variant);
+    const alone = new AttentionDispatcher(new AttentionRegistry([variant]), [request]);
+    expect(() => alone.require({ rowInvariant: true })).toThrow(UnsupportedAttentionError);
+    expect(alone.backend).toBe(variant);
+    const undoAfterUse = dispatcher.require({ rowInvariant: true });
+    dispatcher.use("invariant");
+    undoAfterUse();
+    expect(dispatcher.backend).toBe(invariant);
   });
 
   test("swaps for its own model alone, also to a backend that isn't registered", () => {

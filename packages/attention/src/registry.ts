@@ -1,5 +1,6 @@
 import type { AttentionBackend, AttentionRefusal, AttentionRequest } from "./backend.ts";
 import { DuplicateBackendError, UnknownBackendError, UnsupportedAttentionError } from "./errors.ts";
+import { refusalsOf } from "./refusals.ts";
 
 /** The backends that an application offers, in order of preference. */
 export class AttentionRegistry {
@@ -35,6 +36,11 @@ export class AttentionRegistry {
     return backend;
   }
 
+  /** The names of the backends that serve every request, in order of preference. */
+  supporting(requests: readonly AttentionRequest[]): readonly string[] {
+    return this.names.filter((name) => refusalsOf(this.get(name), requests).length === 0);
+  }
+
   /**
    * The first backend that serves every request.
    *
@@ -43,7 +49,7 @@ export class AttentionRegistry {
   choose(requests: readonly AttentionRequest[]): AttentionBackend {
     const refused = new Map<string, readonly AttentionRefusal[]>();
     for (const backend of this.#backends.values()) {
-      const reasons = requests.flatMap((request) => backend.refusals(request));
+      const reasons = refusalsOf(backend, requests);
       if (reasons.length === 0) return backend;
       refused.set(backend.name, reasons);
     }

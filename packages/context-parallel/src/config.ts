@@ -8,6 +8,11 @@ export interface ContextParallelOptions {
   readonly ringDegree?: number | undefined;
   /** Whether one half of the ranks computes with the prompt and the other with the negative prompt. */
   readonly cfgParallel?: boolean | undefined;
+  /**
+   * Whether an attention backend that isn't `rowInvariant` may be split over ranks: the last bits of a
+   * result may then depend on how many there are. By default it is refused.
+   */
+  readonly allowRowVariant?: boolean | undefined;
 }
 
 /** The degrees of every axis. */
@@ -31,14 +36,16 @@ export class ContextParallelConfig implements ContextParallelOptions {
   readonly ulyssesDegree: number | undefined;
   readonly ringDegree: number | undefined;
   readonly cfgParallel: boolean | undefined;
+  readonly allowRowVariant: boolean | undefined;
 
   /** @throws {ContextParallelError} `degree` for one that is no whole number of at least 1. */
-  constructor({ ulyssesDegree, ringDegree, cfgParallel }: ContextParallelOptions = {}) {
+  constructor({ ulyssesDegree, ringDegree, cfgParallel, allowRowVariant }: ContextParallelOptions = {}) {
     checkDegree("ulyssesDegree", ulyssesDegree);
     checkDegree("ringDegree", ringDegree);
     this.ulyssesDegree = ulyssesDegree;
     this.ringDegree = ringDegree;
     this.cfgParallel = cfgParallel;
+    this.allowRowVariant = allowRowVariant;
     Object.freeze(this);
   }
 }

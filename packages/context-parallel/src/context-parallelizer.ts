@@ -6,6 +6,7 @@ import { checkPlan } from "./check-plan.ts";
 import { type ContextParallelOptions, chooseDegrees } from "./config.ts";
 import { type AttentionOverRanks, addHooks, hookName } from "./hooks.ts";
 import { DeviceMesh, type MeshGroups, makeGroups } from "./mesh.ts";
+import { requireAttentionOver } from "./require-attention.ts";
 import { ringAttention } from "./ring.ts";
 import { SplitSequence } from "./sequence.ts";
 import { ulyssesAttention } from "./ulysses.ts";
@@ -50,8 +51,8 @@ export class ContextParallelizer {
    * Splits a model, whether its weights are there or not.
    *
    * @throws {ContextParallelError} for degrees that don't fit the ranks or the heads, and a plan that
-   * doesn't fit the model.
-   * @throws {UnsupportedAttentionError} where a ring needs a log-sum-exp that the backend doesn't give.
+   * doesn't fit the model; `attention` where a ring needs a log-sum-exp that the backend doesn't give, or
+   * heads are shared out, which promises the same bytes, and the backend isn't `rowInvariant`.
    */
   enable(model: ContextParallelModel, options: ContextParallelOptions): ContextParallelism {
     const worldSize = this.#ranks?.world.size ?? 1;
@@ -59,7 +60,7 @@ export class ContextParallelizer {
     const matched = checkPlan(model.root, model.plan);
     const undo = new DisposableStack();
     try {
-      if (mesh.degrees.ring > 1) undo.defer(model.attention.require({ logSumExp: true }));
+      undo.defer(requireAttentionOver(model.attention, mesh.degrees, options));
       if (!this.#ranks) return { mesh, branches: undefined, [Symbol.dispose]: () => undo.dispose() };
       const groups = this.#groupsOf(mesh, this.#ranks.world);
       if (groups.sequence) {

@@ -12,6 +12,8 @@ export type ContextParallelErrorCode =
   | "plan"
   /** A tensor that a plan splits, and that isn't as the plan says. */
   | "tensor"
+  /** An attention backend that can't be used over ranks in the way asked for. */
+  | "attention"
   /** Guidance split where there is none. */
   | "guidance"
   /** Split over ranks already, or loaded without any. */
@@ -29,8 +31,14 @@ export class ContextParallelError extends Error {
   readonly found: string;
   readonly [marker] = true;
 
-  constructor(code: ContextParallelErrorCode, subject: string, expected: string, found: string) {
-    super(`${subject} must be ${expected}, but is ${found}`);
+  constructor(
+    code: ContextParallelErrorCode,
+    subject: string,
+    expected: string,
+    found: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${subject} must be ${expected}, but is ${found}`, options);
     this.code = code;
     this.subject = subject;
     this.expected = expected;

@@ -22,5 +22,6 @@ export { ContextParallelError, type ContextParallelErrorCode } from "./errors.ts
 export { type DividedModule, divideFeatures } from "./features/divide-features.ts";
 export { splitFeaturesOverRanks } from "./features/split-features.ts";
 export { DeviceMesh, type MeshAxis, type MeshCoordinates } from "./mesh.ts";
+export { requireAttentionOver, requireRowInvariance } from "./require-attention.ts";
 export { splitRowsOverRanks } from "./rows/split-rows.ts";
 export { shares, startOf } from "./shares.ts";

@@ -10,6 +10,8 @@ export interface ParallelDegrees {
   readonly ringDegree?: number | undefined;
   /** Whether the prompt and the negative prompt are worked on apart. */
   readonly cfgParallel?: boolean | undefined;
+  /** Whether attention may give a row other last bits depending on what it is computed with. */
+  readonly allowRowVariant?: boolean | undefined;
 }
 
 /** What a model tells whoever splits it. */

@@ -1,4 +1,4 @@
-import { AttentionDispatcher, type AttentionRegistry, type AttentionRequest } from "@wan-ts/attention";
+import type { AttentionDispatcher, AttentionRegistry } from "@wan-ts/attention";
 import {
   ContextParallelizer,
   type ContextParallelOptions,
@@ -9,27 +9,23 @@ import {
 import type { ComponentName } from "@wan-ts/hub";
 import {
   ClipVisionEncoder,
-  clipVisionAttentionRequests,
   clipVisionFeaturePlan,
   clipVisionLoadOptions,
   type TransformerConfig,
-  transformerAttentionRequests,
   transformerLoadOptions,
   Umt5Encoder,
-  umt5AttentionRequests,
   umt5FeaturePlan,
   umt5LoadOptions,
-  vaeAttentionRequests,
   WanTransformer,
   WanVae,
 } from "@wan-ts/models";
 import type { ModuleNode, LoadOptions as ParameterOptions } from "@wan-ts/nn";
 import type { QuantizationConfig } from "@wan-ts/quantization";
-import type { Device, DType } from "@wan-ts/tensor";
+import type { DType } from "@wan-ts/tensor";
 import { Tokenizer } from "@wan-ts/text";
-import { defaultAttentionRegistry } from "./attention-backends.ts";
 import type { OpenOptions, WanCheckpoint } from "./checkpoint.ts";
 import type { ImageEncoder } from "./encode-image.ts";
+import { chooseModelAttention } from "./model-attention.ts";
 import { chooseQuantization } from "./quantization.ts";
 import { WeightedModel } from "./weighted-model.ts";
 
@@ -82,14 +78,13 @@ export interface WanComponents extends Disposable {
   readonly imageEncoder: ImageEncoder | undefined;
 }
 
-const device: Device = "cpu";
-
 /**
  * Loads a checkpoint's models. Attention backends, then every tensor's name, shape and dtype are
  * checked before the first weight is read.
  *
- * @throws {UnknownBackendError}, {UnsupportedAttentionError}, {TokenizerFileError}, {HubError},
- * {SafetensorsError}, {StateError}, {CheckpointError} where weights are stored in another quantization
+ * @throws {UnknownBackendError}, {UnsupportedAttentionError}, {ContextParallelError} for a split that can't
+ * be, {TokenizerFileError}, {HubError}, {SafetensorsError}, {StateError}, {CheckpointError} where weights
+ * are stored in another quantization
  */
 export async function loadComponents(
   checkpoint: WanCheckpoint,
@@ -98,10 +93,8 @@ export async function loadComponents(
   const { directory, textEncoder: textConfig, vae: vaeConfig, imageEncoder: imageConfig } = checkpoint;
   const dtype = options.dtype ?? "bfloat16";
   const onDemand = options.cpuOffload ?? false;
-  const registry = options.attention ?? defaultAttentionRegistry();
+  const attention = chooseModelAttention(checkpoint, options);
   const parallelizer = new ContextParallelizer(options.ranks);
-  const dispatcher = (model: AttendingModel, requests: readonly AttentionRequest[]): AttentionDispatcher =>
-    new AttentionDispatcher(registry, requests, backendOf(options.attentionBackend, model));
   const weighted = <M extends ModuleNode>(
     name: ComponentName,
     module: M,
@@ -110,23 +103,20 @@ export async function loadComponents(
   const transformerOf = (
     name: "transformer" | "transformer2",
     config: TransformerConfig,
+    dispatcher: AttentionDispatcher,
   ): WeightedModel<WanTransformer> => {
-    const attention = dispatcher(name, transformerAttentionRequests(config, dtype, device));
     const quantization = chooseQuantization(directory, name, config.quantization, options.quantization);
-    const transformer = new WanTransformer(config, attention, parallelizer);
+    const transformer = new WanTransformer(config, dispatcher, parallelizer);
     if (options.parallel) transformer.enableParallelism(options.parallel);
     return weighted(name, transformer, transformerLoadOptions(dtype, quantization));
   };
 
-  const textEncoder = new Umt5Encoder(
-    textConfig,
-    dispatcher("textEncoder", umt5AttentionRequests(textConfig, dtype, device)),
-  );
+  const textEncoder = new Umt5Encoder(textConfig, attention.textEncoder);
   const world = options.ranks?.world;
   const several = world !== undefined && world.size > 1;
   const vae = new WanVae(
     vaeConfig,
-    dispatcher("vae", vaeAttentionRequests(vaeConfig, "float32", device)),
+    attention.vae,
     several ? (root, plan) => splitRowsOverRanks(root, plan, world) : undefined,
   );
   if (several && options.parallel) vae.enableParallelism();
@@ -142,17 +132,16 @@ export async function loadComponents(
         chooseQuantization(directory, "textEncoder", textConfig.quantization, options.quantization),
       ),
     ),
-    transformer: transformerOf("transformer", checkpoint.transformer),
+    transformer: transformerOf("transformer", checkpoint.transformer, attention.transformer),
     transformer2:
-      checkpoint.lowNoiseExpert && transformerOf("transformer2", checkpoint.lowNoiseExpert.transformer),
+      checkpoint.lowNoiseExpert &&
+      attention.transformer2 &&
+      transformerOf("transformer2", checkpoint.lowNoiseExpert.transformer, attention.transformer2),
     vae: weighted("vae", vae, { dtype: "float32" }),
   };
   let imageEncoder: ImageEncoder | undefined;
-  if (imageConfig) {
-    const encoder = new ClipVisionEncoder(
-      imageConfig.encoder,
-      dispatcher("imageEncoder", clipVisionAttentionRequests(imageConfig.encoder, "float32", device)),
-    );
+  if (imageConfig && attention.imageEncoder) {
+    const encoder = new ClipVisionEncoder(imageConfig.encoder, attention.imageEncoder);
     if (several && options.parallel) {
       splitFeaturesOverRanks(encoder, clipVisionFeaturePlan(imageConfig.encoder), world);
     }
@@ -180,11 +169,4 @@ export async function loadComponents(
     throw error;
   }
   return { dtype, tokenizer, ...models, imageEncoder, [Symbol.dispose]: dispose };
-}
-
-function backendOf(backend: LoadOptions["attentionBackend"], model: AttendingModel): string | undefined {
-  if (typeof backend === "string") {
-    return model === "transformer" || model === "transformer2" ? backend : undefined;
-  }
-  return backend?.[model] ?? (model === "transformer2" ? backend?.transformer : undefined);
 }

@@ -1,3 +1,4 @@
+import { ContextParallelError } from "@wan-ts/context-parallel";
 import { alternatives, type Machine, planRanks, type RanksPlan, type RunPlan } from "@wan-ts/wan";
 import type { PlanFlags } from "../arguments.ts";
 import type { Job } from "../generate/job.ts";
@@ -33,7 +34,12 @@ export async function planJobRanks(
   };
   const others: RanksPlan[] = [];
   for (const other of alternatives(chosen, facts)) {
-    others.push(await planRanks(checkpoint, run, machine, setting, other, alone));
+    try {
+      others.push(await planRanks(checkpoint, run, machine, setting, other, alone));
+    } catch (error) {
+      // What the attention backend can't do is no alternative.
+      if (!(ContextParallelError.isInstance(error) && error.code === "attention")) throw error;
+    }
   }
   others.sort((left, right) => (right.efficiency ?? 0) - (left.efficiency ?? 0));
   return { chosen, others, bandwidth };

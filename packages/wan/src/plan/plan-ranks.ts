@@ -77,6 +77,7 @@ export async function planRanks(
     ulyssesDegree: degrees.ulysses,
     ringDegree: degrees.ring,
     cfgParallel: degrees.cfg === 2,
+    allowRowVariant: options.allowRowVariant,
   };
   const tokens = shares(alone.tokens, degrees.ring * degrees.ulysses);
   if (tokens.at(-1) === 0) {

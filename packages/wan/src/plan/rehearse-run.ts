@@ -10,6 +10,7 @@ import { decodedPixels } from "../decode-latents.ts";
 import type { Stage } from "../events.ts";
 import { chooseTask } from "../inputs.ts";
 import { type LoadPipelineOptions, loadPipeline } from "../load-pipeline.ts";
+import { checkModelAttention } from "../model-attention.ts";
 import type { GenerateOptions, ImageToVideoOptions } from "../options.ts";
 import type { WeightedModel } from "../weighted-model.ts";
 
@@ -50,14 +51,15 @@ export interface RehearsedRun {
 
 /**
  * Goes through a run by its own code, without values: weights are mapped and not read, nothing is
- * computed. Concerns the whole process, as {@link Rehearsal} does. Attention is taken to be that of the
- * CPU kernels, as a backend of another kind might compute at once.
+ * computed. Concerns the whole process, as {@link Rehearsal} does. Attention backends are checked, and then
+ * attention is taken to be that of the CPU kernels, as a backend of another kind might compute at once.
  *
  * @throws whatever opening, loading and checking the run throws.
  */
 export async function rehearseRun(checkpoint: WanCheckpoint, run: RunOptions): Promise<RehearsedRun> {
   const task = run.load?.task ?? chooseTask(checkpoint, run.generate);
   const sizes = checkGenerateOptions(checkpoint, run.generate, task);
+  checkModelAttention(checkpoint, run.load ?? {});
   const load = { ...run.load, task, attention: undefined, attentionBackend: undefined };
   using rehearsal = new Rehearsal();
   // On demand, so that each part's weights can be looked at by themselves. What is exchanged counts
