@@ -1,195 +1,200 @@
-//! For tests: the emulated device in this process, tensors that it and the processor compute with,
-//! and what both make of them.
+//! What tests share: a device that the processor plays, and tensors on both sides.
+//!
+//! The device is `cuda_emulator`'s, which interprets the kernels' PTX; the CPU's kernels are the
+//! reference.
 
 use crate::{DType, DeviceView, Gpu, Layout};
 use cpu_kernels::float::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 use cpu_kernels::{Cpu, InstructionSet, TensorMut, TensorRef, ThreadPool};
-use cuda::{CudaError, Device, DeviceMemory, Driver};
+use cuda::{Device, DeviceMemory, Driver};
 
-/// What outputs and the memory round them are filled with before: a NaN in every float type.
+/// Bytes before and behind what a kernel may write.
+const GUARD: usize = 64;
+/// What memory that nobody wrote holds. As a float of any type it is NaN or far from all values.
 const POISON: u8 = 0xff;
-/// Bytes before and behind an output that a kernel has to leave alone.
-const GUARD: usize = 256;
+
+pub(crate) const FLOATS: [DType; 3] = [DType::Float32, DType::BFloat16, DType::Float16];
 
 /// The emulated device.
 pub(crate) fn gpu() -> Gpu {
-    // SAFETY: the emulator's functions are those of `cuda.h` and part of this program.
+    // SAFETY: the emulator's functions have the signatures and contracts of the driver's.
     let driver = unsafe { Driver::with_symbols(&cuda_emulator::symbol) }.unwrap();
     Gpu::new(Device::open(&driver, 0).unwrap()).unwrap()
 }
 
-/// A tensor in the processor's memory.
+/// Runs `reference` with one thread.
+pub(crate) fn on_cpu<R>(reference: impl FnOnce(&Cpu) -> R) -> R {
+    let pool = ThreadPool::new(1);
+    reference(&Cpu { pool: &pool, instruction_set: InstructionSet::detect() })
+}
+
+/// A tensor's storage and the view of it that a kernel gets.
 #[derive(Clone)]
-pub(crate) struct Tensor {
-    /// As bytes, at an address for any element type.
-    storage: Vec<u64>,
+pub(crate) struct HostTensor {
     pub dtype: DType,
     pub layout: Layout,
+    bytes: Vec<u8>,
 }
 
-impl Tensor {
-    /// A tensor whose storage's n-th element is `value(n)`, rounded to the type.
-    pub fn with(dtype: DType, layout: Layout, value: impl Fn(usize) -> f32) -> Tensor {
-        let elements = (0..layout.end()).flat_map(|place| {
-            let value = value(place);
-            match dtype {
-                DType::Float32 => value.to_le_bytes().to_vec(),
-                DType::BFloat16 => f32_to_bf16(value).to_le_bytes().to_vec(),
-                DType::Float16 => f32_to_f16(value).to_le_bytes().to_vec(),
-                DType::Int32 => (value as i32).to_le_bytes().to_vec(),
-                DType::Int64 => (value as i64).to_le_bytes().to_vec(),
-                DType::Int8 => (value as i8).to_le_bytes().to_vec(),
-                DType::UInt8 => vec![value as u8],
-            }
-        });
-        Tensor::from_bytes(dtype, layout, &elements.collect::<Vec<u8>>())
+impl HostTensor {
+    /// Rounds `values`, the whole storage, to the type.
+    pub fn new(dtype: DType, values: &[f32], layout: Layout) -> HostTensor {
+        assert!(layout.end() <= values.len());
+        let bytes = values.iter().flat_map(|&value| encoded(dtype, value)).collect();
+        HostTensor { dtype, layout, bytes }
     }
 
-    /// A contiguous tensor of numbers from -2 to 2, told apart by `seed`.
-    pub fn random(dtype: DType, shape: &[usize], seed: u64) -> Tensor {
-        Tensor::strided(dtype, Layout::contiguous(shape), seed)
+    /// A contiguous tensor of numbers in (-1, 1), the same for the same seed.
+    pub fn random(dtype: DType, shape: &[usize], seed: u64) -> HostTensor {
+        HostTensor::random_view(dtype, Layout::contiguous(shape), seed)
     }
 
-    /// A tensor of any layout with numbers as [`Tensor::random`] has.
-    pub fn strided(dtype: DType, layout: Layout, seed: u64) -> Tensor {
-        Tensor::with(dtype, layout, |place| random(seed, place as u64))
+    /// Numbers in (-1, 1), between the view's elements too.
+    pub fn random_view(dtype: DType, layout: Layout, seed: u64) -> HostTensor {
+        HostTensor::new(dtype, &random(layout.end(), seed), layout)
     }
 
-    /// A contiguous tensor of what [`outputs`] gave.
-    pub fn from_bytes(dtype: DType, layout: Layout, bytes: &[u8]) -> Tensor {
-        let words = bytes.chunks(8).map(|chunk| {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            u64::from_ne_bytes(word)
-        });
-        Tensor { storage: words.collect(), dtype, layout }
+    /// Bytes that a kernel has to fill.
+    pub fn unwritten(dtype: DType, shape: &[usize]) -> HostTensor {
+        let layout = Layout::contiguous(shape);
+        HostTensor { dtype, bytes: vec![POISON; layout.count() * dtype.size()], layout }
     }
 
-    /// The processor's view.
-    pub fn host(&self) -> TensorRef<'_> {
-        // SAFETY: the storage has as many elements as the layout reaches, and is borrowed.
-        unsafe { TensorRef::new(self.storage.as_ptr().cast(), self.dtype, self.layout.clone()) }
+    /// The same storage by another layout.
+    pub fn viewed(&self, layout: Layout) -> HostTensor {
+        HostTensor { layout, ..self.clone() }
     }
 
-    /// A copy in the device's memory.
-    pub fn on(&self, gpu: &Gpu) -> DeviceTensor {
-        let bytes: Vec<u8> = self.storage.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let memory = gpu.device().allocate(bytes.len().max(1)).unwrap();
-        // SAFETY: the memory has that many bytes.
-        unsafe { gpu.device().copy_to_device(memory.address(), &bytes) }.unwrap();
-        let address = memory.address();
-        let view = DeviceView { address, dtype: self.dtype, layout: self.layout.clone() };
-        DeviceTensor { view, _memory: memory }
+    /// Sets an element of the storage.
+    pub fn set(&mut self, place: usize, value: f32) {
+        let size = self.dtype.size();
+        self.bytes[place * size..][..size].copy_from_slice(&encoded(self.dtype, value));
     }
-}
 
-/// A tensor in the device's memory.
-pub(crate) struct DeviceTensor {
-    pub view: DeviceView,
-    _memory: DeviceMemory,
-}
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
 
-/// A number from -2 to 2, by SplitMix64.
-fn random(seed: u64, place: u64) -> f32 {
-    let mut word = (seed << 32 | place).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((word ^ word >> 31) >> 40) as f32 / (1 << 22) as f32 - 2.0
-}
-
-/// The bytes of outputs that the device fills, which may write nothing else.
-pub(crate) fn outputs<const N: usize>(
-    gpu: &Gpu,
-    kinds: [(DType, &[usize]); N],
-    body: impl FnOnce([&DeviceView; N]) -> Result<(), CudaError>,
-) -> [Vec<u8>; N] {
-    let device = gpu.device();
-    let size = |(dtype, shape): (DType, &[usize])| shape.iter().product::<usize>() * dtype.size();
-    let memory = kinds.map(|kind| {
-        let bytes = size(kind) + 2 * GUARD;
-        let memory = device.allocate(bytes).unwrap();
-        // SAFETY: the memory has that many bytes.
-        unsafe { device.fill_bytes(memory.address(), POISON, bytes) }.unwrap();
-        memory
-    });
-    let views: [DeviceView; N] = std::array::from_fn(|n| DeviceView {
-        address: memory[n].address() + GUARD as u64,
-        dtype: kinds[n].0,
-        layout: Layout::contiguous(kinds[n].1),
-    });
-    body(views.each_ref()).unwrap();
-    std::array::from_fn(|n| {
-        let mut bytes = vec![0; size(kinds[n]) + 2 * GUARD];
-        // SAFETY: the memory has that many bytes.
-        unsafe { device.copy_to_host(&mut bytes, memory[n].address()) }.unwrap();
-        let behind = bytes.split_off(bytes.len() - GUARD);
-        let output = bytes.split_off(GUARD);
-        let guards = bytes.iter().chain(&behind);
-        assert!(guards.into_iter().all(|&byte| byte == POISON), "output {n}: written beside");
-        output
-    })
-}
-
-/// The bytes of outputs that the processor fills.
-pub(crate) fn expected<const N: usize>(
-    kinds: [(DType, &[usize]); N],
-    body: impl FnOnce(&Cpu, [TensorMut; N]),
-) -> [Vec<u8>; N] {
-    let size = |(dtype, shape): (DType, &[usize])| shape.iter().product::<usize>() * dtype.size();
-    let mut storages = kinds.map(|kind| vec![0u64; size(kind).div_ceil(8)]);
-    let mut kinds_left = kinds.iter();
-    let views = storages.each_mut().map(|storage| {
-        let &(dtype, shape) = kinds_left.next().unwrap();
-        // SAFETY: the storage is aligned, has the shape's elements and is borrowed.
-        unsafe { TensorMut::new(storage.as_mut_ptr().cast(), dtype, shape) }
-    });
-    let pool = ThreadPool::new(1);
-    body(&Cpu { pool: &pool, instruction_set: InstructionSet::Portable }, views);
-    std::array::from_fn(|n| {
-        let bytes = storages[n].iter().flat_map(|word| word.to_ne_bytes());
-        bytes.take(size(kinds[n])).collect()
-    })
-}
-
-/// Floats of a type, widened.
-pub(crate) fn widened(dtype: DType, bytes: &[u8]) -> Vec<f32> {
-    let halves = || bytes.chunks_exact(2).map(|half| u16::from_ne_bytes([half[0], half[1]]));
-    match dtype {
-        DType::Float32 => {
-            let words = bytes.chunks_exact(4);
-            words.map(|word| f32::from_ne_bytes(word.try_into().unwrap())).collect()
+    /// The view's elements in its order.
+    pub fn floats(&self) -> Vec<f32> {
+        let mut places = vec![self.layout.offset];
+        for (&size, &stride) in self.layout.shape.iter().zip(&self.layout.strides) {
+            places = places
+                .iter()
+                .flat_map(|place| (0..size).map(move |step| place + step * stride))
+                .collect();
         }
-        DType::BFloat16 => halves().map(bf16_to_f32).collect(),
-        DType::Float16 => halves().map(f16_to_f32).collect(),
-        other => panic!("{} is no float", other.name()),
+        let size = self.dtype.size();
+        places.iter().map(|place| decoded(self.dtype, &self.bytes[place * size..])).collect()
+    }
+
+    /// For the CPU's kernels to read.
+    pub fn host(&self) -> TensorRef<'_> {
+        // SAFETY: the storage is borrowed and holds the layout's elements; `Vec`s of this size are
+        // aligned for numbers, which the assertion checks.
+        let view = unsafe { TensorRef::new(self.bytes.as_ptr(), self.dtype, self.layout.clone()) };
+        assert_eq!(self.bytes.as_ptr() as usize % self.dtype.size(), 0);
+        view
+    }
+
+    /// For the CPU's kernels to fill.
+    pub fn host_mut(&mut self) -> TensorMut<'_> {
+        assert!(self.layout.is_contiguous() && self.layout.offset == 0);
+        assert_eq!(self.bytes.as_ptr() as usize % self.dtype.size(), 0);
+        // SAFETY: the storage is mutably borrowed and has the shape's elements.
+        unsafe { TensorMut::new(self.bytes.as_mut_ptr(), self.dtype, &self.layout.shape) }
+    }
+
+    /// A copy on the device.
+    pub fn on(&self, gpu: &Gpu) -> DeviceTensor {
+        let memory = gpu.device().allocate(self.bytes.len() + 2 * GUARD).unwrap();
+        let guarded = [&[POISON; GUARD], &self.bytes[..], &[POISON; GUARD]].concat();
+        // SAFETY: the memory was allocated for these bytes and is used by nothing else yet.
+        unsafe { gpu.device().copy_to_device(memory.address(), &guarded) }.unwrap();
+        let address = memory.address() + GUARD as u64;
+        let view = DeviceView { address, dtype: self.dtype, layout: self.layout.clone() };
+        DeviceTensor { memory, view, bytes: self.bytes.len() }
     }
 }
 
-/// Refuses floats that are further from those expected than `relative` of them and `absolute`, or
-/// more steps of their type than one.
-///
-/// 16-bit floats that were rounded from nearby numbers may be neighbours.
-pub(crate) fn assert_near(
-    dtype: DType,
-    found: &[u8],
-    expected: &[u8],
-    relative: f32,
-    absolute: f32,
-    case: &str,
-) {
-    let step = match dtype {
-        DType::BFloat16 => 2f32.powi(-7),
-        DType::Float16 => 2f32.powi(-10),
-        _ => 0.0,
+/// A tensor on the device, with memory around it that must stay as it is.
+pub(crate) struct DeviceTensor {
+    memory: DeviceMemory,
+    pub view: DeviceView,
+    bytes: usize,
+}
+
+impl DeviceTensor {
+    /// Copies it back.
+    ///
+    /// # Panics
+    /// Where a kernel wrote beside it.
+    pub fn back(&self) -> HostTensor {
+        let mut bytes = vec![0; self.bytes + 2 * GUARD];
+        // SAFETY: the memory has as many bytes.
+        unsafe { self.memory.device().copy_to_host(&mut bytes, self.memory.address()) }.unwrap();
+        let behind = bytes.split_off(GUARD + self.bytes);
+        let inside = bytes.split_off(GUARD);
+        assert!([bytes, behind].concat().iter().all(|&byte| byte == POISON), "wrote beside it");
+        HostTensor { dtype: self.view.dtype, layout: self.view.layout.clone(), bytes: inside }
+    }
+}
+
+/// Numbers in (-1, 1), the same for the same seed.
+pub(crate) fn random(count: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     };
-    let (found, expected) = (widened(dtype, found), widened(dtype, expected));
-    assert_eq!(found.len(), expected.len(), "{case}");
-    for (place, (&found, &expected)) in found.iter().zip(&expected).enumerate() {
-        let allowed = (relative + step) * expected.abs() + absolute;
-        let near = (found - expected).abs() <= allowed || found == expected;
-        assert!(
-            near || found.is_nan() && expected.is_nan(),
-            "{case}: element {place} is {found}, expected {expected}"
-        );
+    (0..count).map(|_| next()).collect()
+}
+
+/// The relative error of one rounding to a type.
+pub(crate) fn rounding(dtype: DType) -> f64 {
+    match dtype {
+        DType::BFloat16 => 2f64.powi(-8),
+        DType::Float16 => 2f64.powi(-11),
+        _ => 2f64.powi(-24),
+    }
+}
+
+/// Refuses elements that are farther apart than `relative · |expected| + absolute`; those that aren't
+/// finite must be the same.
+pub(crate) fn assert_near(
+    what: &str,
+    found: &HostTensor,
+    expected: &HostTensor,
+    relative: f64,
+    absolute: f64,
+) {
+    assert_eq!(found.layout.shape, expected.layout.shape, "{what}");
+    for (place, (&found, expected)) in found.floats().iter().zip(expected.floats()).enumerate() {
+        let allowed = relative * f64::from(expected).abs() + absolute;
+        let near = match expected.is_finite() {
+            true => (f64::from(found) - f64::from(expected)).abs() <= allowed,
+            false => found == expected || found.is_nan() && expected.is_nan(),
+        };
+        assert!(near, "{what}: element {place} is {found}, expected {expected} within {allowed:e}");
+    }
+}
+
+fn encoded(dtype: DType, value: f32) -> Vec<u8> {
+    match dtype {
+        DType::Float32 => value.to_le_bytes().to_vec(),
+        DType::BFloat16 => f32_to_bf16(value).to_le_bytes().to_vec(),
+        DType::Float16 => f32_to_f16(value).to_le_bytes().to_vec(),
+        other => panic!("{} holds no floats", other.name()),
+    }
+}
+
+fn decoded(dtype: DType, bytes: &[u8]) -> f32 {
+    let half = || u16::from_le_bytes([bytes[0], bytes[1]]);
+    match dtype {
+        DType::Float32 => f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
+        DType::BFloat16 => bf16_to_f32(half()),
+        DType::Float16 => f16_to_f32(half()),
+        other => panic!("{} holds no floats", other.name()),
     }
 }
