@@ -135,15 +135,11 @@ def cast_flat(input, output, count, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def fill(output, bits, count, BLOCK: tl.constexpr):
-    """Consecutive words whose bits are the lowest of `bits`."""
-    start = tl.program_id(0).to(tl.int64) * BLOCK
-    places = start + tl.arange(0, BLOCK)
-    value = tl.full([BLOCK], bits, tl.int64).to(output.dtype.element_ty)
-    if start + BLOCK <= count:
-        tl.store(output + places, value)
-    else:
-        tl.store(output + places, value, mask=places < count)
+def fill(output, value, count, BLOCK: tl.constexpr):
+    """Consecutive elements of one value: a float32 for floats, for integers one by its lowest bits."""
+    places = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    value = tl.full([BLOCK], value, value.dtype).to(output.dtype.element_ty)
+    tl.store(output + places, value, mask=places < count)
 
 
 def variants() -> Iterator[Variant]:
@@ -156,11 +152,12 @@ def variants() -> Iterator[Variant]:
         steps = ("input0", "input1", "input2", "input_column", "output0", "output1", "output2", "output_row")
         places = sizes | dict.fromkeys(steps, "i64")
         yield Variant(f"transpose_{size}", transpose, arguments | places, {"ROWS": 64, "COLUMNS": 32})
-        arguments = {"output": word, "bits": "i64", "count": "i64"}
-        yield Variant(f"fill_{size}", fill, arguments, {"BLOCK": 4096 // int(size)}, ("output",))
     for name, pointer in {**FLOATS, **INTEGERS}.items():
         arguments = {"input": pointer, "output": "*u8", "dtype": "i32", **SIZES, **strides("input")}
         yield Variant(f"cast_{name}", cast, arguments, tile_of)
+        number = "fp32" if name in FLOATS else "i64"
+        arguments = {"output": pointer, "value": number, "count": "i64"}
+        yield Variant(f"fill_{name}", fill, arguments, {"BLOCK": 1024})
     for source in FLOATS:
         for target in FLOATS:
             if source != target:

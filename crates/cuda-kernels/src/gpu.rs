@@ -121,16 +121,17 @@ mod tests {
     #[test]
     fn refuses_arguments_that_are_not_the_kernels() {
         let pack = Pack::open(Target::V9_0).unwrap();
-        let kernel = pack.kernel("fill_4").unwrap();
-        let good = [Argument::Pointer(32), Argument::I64(7), Argument::I64(9)];
-        assert_eq!(check("fill_4", kernel, &good), Ok(()));
+        let name = "cast_f32_bf16";
+        let kernel = pack.kernel(name).unwrap();
+        let good = [Argument::Pointer(32), Argument::Pointer(64), Argument::I64(9)];
+        assert_eq!(check(name, kernel, &good), Ok(()));
         let message =
-            |arguments: &[Argument]| check("fill_4", kernel, arguments).unwrap_err().to_string();
+            |arguments: &[Argument]| check(name, kernel, arguments).unwrap_err().to_string();
         let few = message(&good[1..]);
-        assert!(few.contains("fill_4 takes 3 arguments, got 2"), "{few}");
-        let other = message(&[good[0], Argument::I32(7), good[2]]);
-        assert!(other.contains("fill_4: bits is I64, got I32"), "{other}");
-        let odd = message(&[Argument::Pointer(24), good[1], good[2]]);
-        assert!(odd.contains("fill_4: output is a multiple of 16, got 24"), "{odd}");
+        assert!(few.contains("cast_f32_bf16 takes 3 arguments, got 2"), "{few}");
+        let other = message(&[good[0], good[1], Argument::I32(7)]);
+        assert!(other.contains("cast_f32_bf16: count is I64, got I32"), "{other}");
+        let odd = message(&[good[0], Argument::Pointer(24), good[2]]);
+        assert!(odd.contains("cast_f32_bf16: output is a multiple of 16, got 24"), "{odd}");
     }
 }

@@ -9,9 +9,19 @@
 //! kernels they compute a row by the same instructions in the same order however many rows there
 //! are.
 
+pub mod binary;
+pub mod combination;
+pub mod embedding;
+pub mod finite;
 mod gpu;
+pub mod mean;
+pub mod merge;
+pub mod movement;
+mod number;
 mod pack;
+pub mod unary;
 mod view;
+mod walk;
 
 pub use gpu::Gpu;
 pub use tensor_layout::{DType, Layout};

@@ -29,6 +29,7 @@ pub(crate) enum Target {
 
 impl Target {
     /// Every target.
+    #[cfg(test)]
     pub const ALL: [Target; 6] =
         [Target::V8_0, Target::V8_9, Target::V9_0, Target::V10_0, Target::V12_0, Target::Ptx];
 
