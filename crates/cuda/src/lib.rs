@@ -12,6 +12,7 @@
 //! are needed.
 
 mod copy;
+pub mod cublaslt;
 mod device;
 mod driver;
 mod error;
