@@ -126,7 +126,12 @@ impl Call<'_, '_> {
         };
         let mask = self.arguments.mask;
         let mask_strides = match mask {
-            Some(mask) => mask.strides_that_count().map(wide).collect(),
+            Some(mask) => mask
+                .shape()
+                .iter()
+                .zip(mask.strides())
+                .map(|(&size, &stride)| wide(if size == 1 { 0 } else { stride }))
+                .collect(),
             None => vec![wide(0); 4],
         };
         let mut arguments = self.inputs().map(pointer).to_vec();
@@ -180,10 +185,10 @@ fn wide(stride: usize) -> Argument {
     Argument::I64(stride as i64)
 }
 
-/// Strides of batch, row and head.
+/// Strides of batch, row and head. Those of dimensions of one count too: a part of the rows takes the
+/// kernel that all take together.
 fn strides(tensor: &DeviceView) -> [usize; 3] {
-    let mut strides = tensor.strides_that_count();
-    std::array::from_fn(|_| strides.next().unwrap_or_default())
+    std::array::from_fn(|dim| tensor.strides()[dim])
 }
 
 #[cfg(test)]

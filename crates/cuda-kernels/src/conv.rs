@@ -35,7 +35,7 @@ pub fn conv3d(
     let positions: usize = output_shape[..4].iter().product();
     let ordered = taps_first(gpu, weight)?;
     let weight = ordered.as_ref().map_or(weight.pointer(), DeviceMemory::address);
-    let strides: Vec<usize> = input.strides_that_count().take(4).collect();
+    let strides = &input.strides()[..4];
     let bias_pointer = bias.map_or(0, DeviceView::pointer);
 
     let whole_vectors = input.is_aligned()

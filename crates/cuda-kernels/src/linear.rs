@@ -35,7 +35,8 @@ pub fn linear(
     let (&[rows, channels], &[columns, _]) = (input.shape(), weight.shape()) else {
         panic!("linear: input {:?}, weight {:?}", input.shape(), weight.shape());
     };
-    let stride = input.strides_that_count().next().unwrap_or_default();
+    // That of a single row too: it takes the kernel that it takes among others.
+    let stride = input.strides()[0];
     let bias_pointer = bias.map_or(0, DeviceView::pointer);
     let in_whole_vectors = [input, weight, output].iter().all(|tensor| tensor.is_aligned())
         && bias_pointer.is_multiple_of(16)

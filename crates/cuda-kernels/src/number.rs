@@ -1,6 +1,6 @@
 //! Numbers as kernels take them.
 
-use crate::{DeviceView, Gpu};
+use crate::Gpu;
 use cuda::{Argument, CudaError, CudaErrorCode};
 
 /// A count or extent, which kernels hold in 32 bits.
@@ -29,14 +29,6 @@ pub(crate) fn blocks(gpu: &Gpu, kernel: &str, block: &str, count: usize) -> usiz
     count.div_ceil(gpu.constant(kernel, block) as usize)
 }
 
-impl DeviceView {
-    /// Strides in elements, with 0 along dimensions that have no second element.
-    pub(crate) fn strides_that_count(&self) -> impl Iterator<Item = usize> {
-        let dimensions = self.shape().iter().zip(self.strides());
-        dimensions.map(|(&size, &stride)| if size > 1 { stride } else { 0 })
-    }
-}
-
 fn too_many(operation: &str, value: usize) -> CudaError {
     CudaError {
         code: CudaErrorCode::Unsupported,
@@ -51,7 +43,6 @@ fn too_many(operation: &str, value: usize) -> CudaError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DType, Layout};
 
     #[test]
     fn numbers_end_at_two_to_the_thirty_first() {
@@ -62,12 +53,5 @@ mod tests {
             assert_eq!(error.code, CudaErrorCode::Unsupported);
             assert!(error.message.contains("linear: 2147483648"), "{}", error.message);
         }
-    }
-
-    #[test]
-    fn strides_of_dimensions_of_one_do_not_count() {
-        let layout = Layout { shape: vec![3, 1, 4], strides: vec![8, 5, 1], offset: 0 };
-        let view = DeviceView { address: 0, dtype: DType::Float32, layout };
-        assert_eq!(view.strides_that_count().collect::<Vec<_>>(), [8, 0, 1]);
     }
 }
