@@ -14,9 +14,11 @@ function refusalOf(env: Record<string, string>): unknown {
 describe("mpiLauncherOf", () => {
   test("tells launchers by their variables", () => {
     expect(mpiLauncherOf({ OMPI_COMM_WORLD_SIZE: "2", PMIX_RANK: "0" })).toBe("openmpi");
-    expect(mpiLauncherOf({ PMI_SIZE: "2", SLURM_PROCID: "0" })).toBe("pmi");
-    expect(mpiLauncherOf({ PMIX_RANK: "0", SLURM_PROCID: "0" })).toBe("any");
-    expect(mpiLauncherOf({ SLURM_PROCID: "0", SLURM_NTASKS: "2" })).toBe("any");
+    expect(mpiLauncherOf({ PMI_SIZE: "2", SLURM_STEP_ID: "0" })).toBe("pmi");
+    expect(mpiLauncherOf({ PMIX_RANK: "0", SLURM_STEP_ID: "0" })).toBe("any");
+    expect(mpiLauncherOf({ SLURM_STEP_ID: "0", SLURM_NTASKS: "2" })).toBe("any");
+    // A batch script of Slurm's.
+    expect(mpiLauncherOf({ SLURM_PROCID: "0", SLURM_NTASKS: "2" })).toBeUndefined();
     expect(mpiLauncherOf({ RANK: "0", WORLD_SIZE: "2" })).toBeUndefined();
   });
 });
@@ -34,6 +36,10 @@ describe("joinRanks", () => {
   test("takes a run of one for no run where nobody connects it", () => {
     expect(joinRanks({ env: { RANK: "0", WORLD_SIZE: "1" } })).toBeUndefined();
     expect(joinRanks({ env: {} })).toBeUndefined();
+    const task = { SLURM_STEP_ID: "0", SLURM_PROCID: "0", SLURM_NTASKS: "1" };
+    expect(joinRanks({ env: task })).toBeUndefined();
+    expect(joinRanks({ env: { ...task, PMI_RANK: "0", PMI_SIZE: "1" } })).toBeUndefined();
+    expect(joinRanks({ env: { SLURM_PROCID: "0", SLURM_NTASKS: "8" } })).toBeUndefined();
   });
 
   test("refuses launchers that disagree about the rank", () => {

@@ -1,6 +1,6 @@
 import { fstatSync } from "node:fs";
 import { RankEnvironmentError } from "./errors.ts";
-import type { RankPlace } from "./resolve-rank.ts";
+import { type RankPlace, slurmStep } from "./resolve-rank.ts";
 
 /** Names the MPI library in place of those that fit the launcher: a path, or what the loader knows. */
 export const mpiLibraryVariable = "WAN_MPI_LIBRARY";
@@ -15,7 +15,7 @@ export type MpiLauncher = "openmpi" | "pmi" | "any";
 export function mpiLauncherOf(env: Readonly<Record<string, string | undefined>>): MpiLauncher | undefined {
   if (env.OMPI_COMM_WORLD_SIZE !== undefined) return "openmpi";
   if (env.PMI_SIZE !== undefined) return "pmi";
-  if (env.PMIX_RANK !== undefined || env.SLURM_PROCID !== undefined) return "any";
+  if (env.PMIX_RANK !== undefined || env[slurmStep] !== undefined) return "any";
   return undefined;
 }
 

@@ -6,7 +6,7 @@ import { type RankLedgerEntry, rankLedger } from "./ledger.ts";
 import { mpiLauncherOf, mpiLibraryVariable, refuseUnknownSize, requireMpiLauncher } from "./mpi-launcher.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { sharedFileVariable } from "./rank-environment.ts";
-import { resolveRank } from "./resolve-rank.ts";
+import { resolveRank, slurmStep } from "./resolve-rank.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -66,7 +66,8 @@ export interface Ranks {
 /**
  * Joins the run that this process was started for, and waits, blocking, until all ranks are there:
  * one of {@link launchRanks}, over memory that the ranks share, or one of `mpirun` or `srun`, over
- * their MPI library. Undefined in a process that nobody started as a rank. Call it once.
+ * their MPI library. Undefined in a process that nobody started as a rank, and in a step of Slurm of one
+ * task. Call it once.
  *
  * @throws {RankEnvironmentError} where the environment contradicts itself, or nothing connects ranks.
  * @throws {CollectiveError} `startUp` where ranks are missing or doubled, there is no MPI library for
@@ -101,7 +102,9 @@ function joinByMpi(env: Environment, settings: native.NativeRankSettings): Ranks
   refuseUnknownSize(env);
   const place = resolveRank(env);
   if (place === undefined) return undefined;
-  if (place.worldSize === 1 && mpiLauncherOf(env) === undefined) return undefined;
+  // A step of one task is how Slurm starts any program.
+  const alone = mpiLauncherOf(env) === undefined || env[slurmStep] !== undefined;
+  if (place.worldSize === 1 && alone) return undefined;
   const launcher = requireMpiLauncher(env, place);
   const { rank, worldSize } = place;
   const ranks = callOperation(() =>

@@ -6,7 +6,7 @@ const environments = {
   torchrun: { RANK: "2", WORLD_SIZE: "4", LOCAL_RANK: "0" },
   openmpi: { OMPI_COMM_WORLD_RANK: "2", OMPI_COMM_WORLD_SIZE: "4", OMPI_COMM_WORLD_LOCAL_RANK: "0" },
   pmi: { PMI_RANK: "2", PMI_SIZE: "4", MPI_LOCALRANKID: "0" },
-  slurm: { SLURM_PROCID: "2", SLURM_NTASKS: "4", SLURM_LOCALID: "0" },
+  slurm: { SLURM_STEP_ID: "0", SLURM_PROCID: "2", SLURM_NTASKS: "4", SLURM_LOCALID: "0" },
 } as const;
 
 function failure(env: Record<string, string>, flags = {}): RankEnvironmentError {
@@ -60,5 +60,16 @@ describe("resolveRank", () => {
   test("is silent where nobody says, and in a batch script outside of a step", () => {
     expect(resolveRank({})).toBeUndefined();
     expect(resolveRank({ SLURM_NTASKS: "8" })).toBeUndefined();
+    const batchScript = { SLURM_PROCID: "0", SLURM_NTASKS: "8", SLURM_LOCALID: "0" };
+    expect(resolveRank(batchScript)).toBeUndefined();
+    expect(resolveRank({ ...batchScript, ...environments.openmpi })?.rank).toBe(2);
+  });
+
+  test("takes the place of a step that only started a launcher's daemons for none", () => {
+    const daemon = { SLURM_STEP_ID: "0", SLURM_PROCID: "1", SLURM_NTASKS: "2", SLURM_LOCALID: "0" };
+    for (const started of [environments.openmpi, environments.pmi]) {
+      expect(resolveRank({ ...daemon, ...started })).toMatchObject({ rank: 2, worldSize: 4 });
+    }
+    expect(failure({ ...daemon, ...environments.torchrun }).code).toBe("disagreement");
   });
 });

@@ -34,9 +34,16 @@ const variables: readonly Names[] = [
 
 const flagNames: Names = { source: "flags", rank: "--rank", size: "--world-size", localRank: "--local-rank" };
 
+/** A variable of each step of a Slurm job, and not of its batch script. */
+export const slurmStep = "SLURM_STEP_ID";
+
 /**
  * The place that flags or a launcher's variables give this process: flags first, then `RANK`, Open
  * MPI, PMI (MPICH, Hydra) and Slurm. Undefined where nobody says: one process on its own.
+ *
+ * Slurm gives a place to each process of its jobs: a batch script is number 0 of all tasks, and the
+ * daemons by which `mpirun` starts ranks are a step, whose numbers the ranks inherit. So Slurm's word
+ * counts in a step alone, and where neither Open MPI nor PMI has one.
  *
  * @throws {RankEnvironmentError} where a source is incomplete or invalid, or two disagree about rank
  * or size.
@@ -50,10 +57,11 @@ export function resolveRank(
     "--world-size": flags.worldSize?.toString(),
     "--local-rank": flags.localRank?.toString(),
   };
-  const [first, ...others] = [
-    readPlace(given, flagNames),
-    ...variables.map((names) => readPlace(env, names)),
-  ].filter((place) => place !== undefined);
+  const said = [readPlace(given, flagNames), ...variables.map((names) => readPlace(env, names))].filter(
+    (place) => place !== undefined,
+  );
+  const started = said.some(({ place }) => place.source === "openmpi" || place.source === "pmi");
+  const [first, ...others] = said.filter(({ place }) => !started || place.source !== "slurm");
   for (const other of others) {
     if (other.place.rank !== first?.place.rank || other.place.worldSize !== first.place.worldSize) {
       throw new RankEnvironmentError(
@@ -70,10 +78,9 @@ function readPlace(
   values: Readonly<Record<string, string | undefined>>,
   names: Names,
 ): { place: RankPlace; found: Record<string, string> } | undefined {
+  if (names.source === "slurm" && values[slurmStep] === undefined) return undefined;
   const [rank, size] = [values[names.rank], values[names.size]];
   if (rank === undefined && size === undefined) return undefined;
-  // Batch systems tell a job's number of tasks to processes that are none of them.
-  if (rank === undefined && names.source === "slurm") return undefined;
   if (rank === undefined || size === undefined) {
     const [there, missing] = rank === undefined ? [names.size, names.rank] : [names.rank, names.size];
     throw new RankEnvironmentError("incomplete", { [there]: values[there] ?? "" }, `${missing} is missing`);
