@@ -30,7 +30,7 @@ function stateOf({ module }: EncoderCase): unknown {
 
 const ranks = joinRanks({ deadline: 100 });
 if (!ranks) throw new Error("started without ranks");
-const { world, size, rank } = ranks;
+const { world, size, rank, inSharedMemory } = ranks;
 
 /** All-gathers so far. */
 function gathers(): Gathers {
@@ -46,7 +46,7 @@ for (const encoder of await encoderCases(resources)) {
   const expected = expectedGathers(encoder, size, rank);
 
   // Split before the weights load: only a share of them is read.
-  let undo = splitFeaturesOverRanks(module, plan, world);
+  let undo = splitFeaturesOverRanks(module, plan, world, inSharedMemory);
   if (size > 1) assert.throws(() => splitFeaturesOverRanks(module, plan, world), { code: "state" });
   encoder.load();
   const start = gathers();
@@ -69,6 +69,7 @@ for (const encoder of await encoderCases(resources)) {
 
   // Split after they have loaded, and whole again at once.
   encoder.load();
+  // By way of what members that share no memory do, with the same bytes.
   undo = splitFeaturesOverRanks(module, plan, world);
   assert.deepEqual(await digestsOf(encoder), inParts);
   undo();

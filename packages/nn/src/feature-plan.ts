@@ -14,6 +14,11 @@ export interface FeatureSplit {
   readonly gathered: boolean;
   /** The features of its argument `input`, where each rank comes with its own: they are gathered first. */
   readonly input?: Features;
+  /**
+   * The modules whose forward pass computes that `input`, by a name or a pattern: where ranks share memory,
+   * it is made there.
+   */
+  readonly inputOf?: string;
 }
 
 /**

@@ -112,7 +112,7 @@ export async function loadComponents(
   };
 
   const textEncoder = new Umt5Encoder(textConfig, attention.textEncoder);
-  const world = options.ranks?.world;
+  const { world, inSharedMemory } = options.ranks ?? {};
   const several = world !== undefined && world.size > 1;
   const vae = new WanVae(
     vaeConfig,
@@ -121,7 +121,7 @@ export async function loadComponents(
   );
   if (several && options.parallel) vae.enableParallelism();
   if (several && options.parallelTextEncoder) {
-    splitFeaturesOverRanks(textEncoder, umt5FeaturePlan(textConfig), world);
+    splitFeaturesOverRanks(textEncoder, umt5FeaturePlan(textConfig), world, inSharedMemory);
   }
   const models = {
     textEncoder: weighted(
@@ -143,7 +143,7 @@ export async function loadComponents(
   if (imageConfig && attention.imageEncoder) {
     const encoder = new ClipVisionEncoder(imageConfig.encoder, attention.imageEncoder);
     if (several && options.parallel) {
-      splitFeaturesOverRanks(encoder, clipVisionFeaturePlan(imageConfig.encoder), world);
+      splitFeaturesOverRanks(encoder, clipVisionFeaturePlan(imageConfig.encoder), world, inSharedMemory);
     }
     imageEncoder = {
       encoder: weighted("imageEncoder", encoder, clipVisionLoadOptions(encoder, "float32")),

@@ -91,6 +91,18 @@ describe("divideFeatures", () => {
       "plan",
       "the input of layers.*.o must be",
     ],
+    [
+      "an input of modules that there aren't",
+      [query, { ...output, inputOf: "layers.*.k" }],
+      "plan",
+      '"layers.*.k"',
+    ],
+    [
+      "modules of no input",
+      [{ ...query, inputOf: "layers.*" }, output],
+      "plan",
+      "inputOf of layers.*.q must be",
+    ],
     ["a gather before the split", [output, query], "plan", "the input of layers.*.o must be"],
   ])("refuses %s", (_, wrong, code, message) => {
     const divide = (): unknown => divideFeatures(new Model(), wrong, 2);

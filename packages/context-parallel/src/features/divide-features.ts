@@ -29,7 +29,10 @@ export function divideFeatures(root: ModuleNode, plan: FeaturePlan, ranks: numbe
   if (!Number.isInteger(ranks) || ranks < 1) {
     throw new ContextParallelError("worldSize", "the number of ranks", "a whole number from 1", `${ranks}`);
   }
-  for (const [place, split] of plan.entries()) checkPath(split, plan.slice(0, place), plan.slice(place + 1));
+  for (const [place, split] of plan.entries()) {
+    checkPath(split, plan.slice(0, place), plan.slice(place + 1));
+    if (split.inputOf !== undefined) matchModules(root, split.inputOf);
+  }
   const seen = new Set<string>();
   return plan.flatMap(({ module: pattern, output, gathered, input }) =>
     matchModules(root, pattern).map(({ name, module }) => {
@@ -58,7 +61,15 @@ function featuresOf({ pieces, width }: Features, ranks: number): number[] {
 
 /** Features that a rank goes on with by itself are gathered later, and only those are. */
 function checkPath(split: FeatureSplit, before: FeaturePlan, after: FeaturePlan): void {
-  const { module, output, gathered, input } = split;
+  const { module, output, gathered, input, inputOf } = split;
+  if (inputOf !== undefined && !input) {
+    throw new ContextParallelError(
+      "plan",
+      `inputOf of ${module}`,
+      "left out where there is no input",
+      inputOf,
+    );
+  }
   if (!gathered && !after.some((later) => later.input?.pieces === output.pieces)) {
     const expected = "gathered, or the input of a module after it";
     throw new ContextParallelError("plan", `the output of ${module}`, expected, "neither");

@@ -54,6 +54,43 @@ describe("splitFeaturesOverRanks", () => {
     }
   });
 
+  test("computes all that is gathered by way of what exchanges, and nothing else", () => {
+    using model = loaded();
+    let [exchanging, seen] = [0, ""];
+    for (const [name, module] of Object.entries({ first: model.first, last: model.last })) {
+      // Innermost of all: around the product alone.
+      const around = <T>(input: T, forward: (input: T) => Tensor): Tensor => {
+        seen += `${name} ${exchanging > 0}, `;
+        return forward(input);
+      };
+      module.hooks.add({ name: "look", order: 2000, around });
+    }
+    const shares: FeaturePlan = [plan[0]!, { ...plan[1]!, inputOf: "first" }];
+    const alike = {
+      index: 0,
+      size: 2,
+      allGather: (_: Tensor, { sizes }: { sizes: readonly number[] }) => {
+        seen += `gather ${exchanging > 0}, `;
+        return Tensor.zeros([sizes.reduce((sum, size) => sum + size, 0)]);
+      },
+    } as unknown as ProcessGroup;
+    const undo = splitFeaturesOverRanks(model, shares, alike, (compute) => {
+      exchanging++;
+      try {
+        return compute();
+      } finally {
+        exchanging--;
+      }
+    });
+    scope(() => void model.call({ input: Tensor.full([1, 2], 1) }));
+    expect(seen).toBe("first true, gather false, last true, gather false, ");
+    undo();
+    expect([model.first.hooks.names, model.last.hooks.names]).toEqual([["look"], ["look"]]);
+    seen = "";
+    scope(() => void model.call({ input: Tensor.full([1, 2], 1) }));
+    expect(seen).toBe("first false, last false, ");
+  });
+
   test("leaves a model as it is where one rank has all of it", () => {
     using model = loaded();
     splitFeaturesOverRanks(model, plan, placeOf(0, 1))();

@@ -14,8 +14,20 @@ export function clipVisionFeaturePlan(config: ClipVisionConfig): FeaturePlan {
     { module: `${layer}.self_attn.q_proj`, output: heads, gathered: false },
     { module: `${layer}.self_attn.k_proj`, output: heads, gathered: false },
     { module: `${layer}.self_attn.v_proj`, output: heads, gathered: false },
-    { module: `${layer}.self_attn.out_proj`, input: heads, output: states, gathered: true },
+    {
+      module: `${layer}.self_attn.out_proj`,
+      input: heads,
+      inputOf: `${layer}.self_attn`,
+      output: states,
+      gathered: true,
+    },
     { module: `${layer}.mlp.fc1`, output: inner, gathered: false },
-    { module: `${layer}.mlp.fc2`, input: inner, output: states, gathered: true },
+    {
+      module: `${layer}.mlp.fc2`,
+      input: inner,
+      inputOf: `${layer}.mlp.fc1`,
+      output: states,
+      gathered: true,
+    },
   ];
 }

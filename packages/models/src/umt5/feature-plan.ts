@@ -17,9 +17,9 @@ export function umt5FeaturePlan(config: Umt5Config): FeaturePlan {
     { module: `${attention}.q`, output: heads, gathered: false },
     { module: `${attention}.k`, output: heads, gathered: false },
     { module: `${attention}.v`, output: heads, gathered: false },
-    { module: `${attention}.o`, input: heads, output: states, gathered: true },
+    { module: `${attention}.o`, input: heads, inputOf: attention, output: states, gathered: true },
     { module: `${feedForward}.wi_0`, output: inner, gathered: false },
     { module: `${feedForward}.wi_1`, output: inner, gathered: false },
-    { module: `${feedForward}.wo`, input: inner, output: states, gathered: true },
+    { module: `${feedForward}.wo`, input: inner, inputOf: feedForward, output: states, gathered: true },
   ];
 }
