@@ -23,6 +23,8 @@ export interface PlanFlags {
   readonly ranks: number | undefined;
   /** Bytes a second that each rank sends and receives at the same time. */
   readonly bandwidth: number | undefined;
+  /** Bytes that the CUDA device can give; by default what the one of this machine has free. */
+  readonly deviceMemory: number | undefined;
 }
 
 /** The most ranks that are planned for. */
@@ -80,7 +82,8 @@ export function parseArguments(argv: readonly string[]): Request {
   const generate = runCommand("generate", "make a video; what runs without a command", true);
   runCommand("plan", "memory, work and time of the same run, without loading weights", false)
     .option("--ranks <N>", "ranks to plan for: shards, collectives, memory and efficiency")
-    .option("--bandwidth <X>", "GB/s that a rank sends and receives at the same time (default: 5)");
+    .option("--bandwidth <X>", "GB/s that a rank sends and receives at the same time (default: 5)")
+    .option("--device-memory <X>", "GiB that the CUDA device has (default: what this machine's has free)");
   program
     .command("doctor")
     .description("devices, CPU features, libraries, backends; what is missing and how to get it")
@@ -114,19 +117,17 @@ A checkpoint may come with defaults of its own, as the embedded one does (defaul
   return request ?? { command: "help", text: written };
 }
 
-function planFlags({ ranks, bandwidth }: Record<string, unknown>): PlanFlags {
+function planFlags({ ranks, bandwidth, deviceMemory }: Record<string, unknown>): PlanFlags {
   const number = (name: string, text: unknown, fits: (value: number) => boolean, expected: string) => {
     if (text === undefined) return undefined;
     const value = Number(text);
     if (typeof text === "string" && text.trim() !== "" && fits(value)) return value;
     throw new InputError(`${name} must be ${expected}, but is ${JSON.stringify(text)}`);
   };
-  const gigabytes = number(
-    "--bandwidth",
-    bandwidth,
-    (value) => value > 0 && Number.isFinite(value),
-    "a number above 0",
-  );
+  const positive = (name: string, text: unknown): number | undefined =>
+    number(name, text, (value) => value > 0 && Number.isFinite(value), "a number above 0");
+  const gigabytes = positive("--bandwidth", bandwidth);
+  const gibibytes = positive("--device-memory", deviceMemory);
   return {
     ranks: number(
       "--ranks",
@@ -135,6 +136,7 @@ function planFlags({ ranks, bandwidth }: Record<string, unknown>): PlanFlags {
       `a whole number from 1 to ${mostRanks}`,
     ),
     bandwidth: gigabytes === undefined ? undefined : gigabytes * 1e9,
+    deviceMemory: gibibytes === undefined ? undefined : gibibytes * 2 ** 30,
   };
 }
 

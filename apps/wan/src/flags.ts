@@ -102,7 +102,13 @@ export const flags: readonly Flag[] = [
     reads: "text",
     help: "float32, bfloat16 or float16, of transformer and text encoder (default: what the device is best at)",
   },
-  { name: "--device", value: "NAME", path: ["device"], reads: "text", help: "cpu (default: cpu)" },
+  {
+    name: "--device",
+    value: "NAME",
+    path: ["device"],
+    reads: "text",
+    help: "cpu, cuda or cuda:N (default: cuda where there is one)",
+  },
   {
     name: "--threads",
     value: "N",
@@ -122,7 +128,7 @@ export const flags: readonly Flag[] = [
     value: "NAME",
     path: ["attention", "backend"],
     reads: "text",
-    help: "attention backend: native or reference (default: the best for the device)",
+    help: "attention backend: native, cuda or reference (default: the best for the device)",
   },
   {
     name: "--nproc",

@@ -7,9 +7,11 @@ use tensor_runtime::{ErrorCode, RuntimeError};
 /// A [`RuntimeError`] as an error whose message is `{code, operation, argument, expected, found}`.
 pub fn from_runtime(error: RuntimeError) -> Error {
     let status = match error.code {
-        ErrorCode::Shape | ErrorCode::DType | ErrorCode::Argument => Status::InvalidArg,
+        ErrorCode::Shape | ErrorCode::DType | ErrorCode::Argument | ErrorCode::Device => {
+            Status::InvalidArg
+        }
         ErrorCode::Cancelled => Status::Cancelled,
-        ErrorCode::OutOfMemory | ErrorCode::Collective | ErrorCode::Internal => {
+        ErrorCode::OutOfMemory | ErrorCode::Cuda | ErrorCode::Collective | ErrorCode::Internal => {
             Status::GenericFailure
         }
     };

@@ -4,6 +4,7 @@
 //! work, and turns the outcome into JavaScript values. Failures cross as errors whose message is a
 //! JSON object of facts (see `error.rs`); a panic becomes an error too, never an abort.
 
+mod cuda;
 mod distributed;
 mod error;
 mod operations;

@@ -62,6 +62,10 @@ pub struct NativeRehearsed {
     pub peak_allocated_bytes: f64,
     /// The most that both together would have been.
     pub peak_resident_bytes: f64,
+    /// Bytes of tensors that would be allocated on CUDA devices now.
+    pub device_bytes: f64,
+    /// The most that `deviceBytes` would have been.
+    pub peak_device_bytes: f64,
     /// The operations, in the order of each kind's first run.
     pub operations: Vec<NativeRehearsedOperation>,
 }
@@ -83,6 +87,8 @@ pub fn take_rehearsed() -> Option<NativeRehearsed> {
         mapped_bytes: rehearsed.mapped_bytes as f64,
         peak_allocated_bytes: rehearsed.peak_allocated_bytes as f64,
         peak_resident_bytes: rehearsed.peak_resident_bytes as f64,
+        device_bytes: rehearsed.device_bytes as f64,
+        peak_device_bytes: rehearsed.peak_device_bytes as f64,
         operations: rehearsed.operations.into_iter().map(Into::into).collect(),
     })
 }

@@ -81,6 +81,10 @@ pub struct NativeMemory {
     pub live_bytes: f64,
     /// The most that `liveBytes` has been since `resetPeakMemory`.
     pub peak_bytes: f64,
+    /// Bytes allocated on CUDA devices.
+    pub live_device_bytes: f64,
+    /// The most that `liveDeviceBytes` has been since `resetPeakMemory`.
+    pub peak_device_bytes: f64,
 }
 
 /// The memory counters now.
@@ -91,6 +95,8 @@ pub fn memory() -> NativeMemory {
         live_storages: counters.live_storages as f64,
         live_bytes: counters.live_bytes as f64,
         peak_bytes: counters.peak_bytes as f64,
+        live_device_bytes: counters.live_device_bytes as f64,
+        peak_device_bytes: counters.peak_device_bytes as f64,
     }
 }
 

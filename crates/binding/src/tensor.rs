@@ -4,7 +4,7 @@ use crate::error;
 use crate::stream::cpu;
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
-use tensor_runtime::{DType, Tensor};
+use tensor_runtime::{DType, Device, Tensor, operations};
 
 /// A handle to a tensor. `dispose` lets go of its storage at once; the collector does it late.
 #[napi]
@@ -53,6 +53,12 @@ pub fn to_dtype(operation: &'static str, name: &str) -> Result<DType> {
     })
 }
 
+/// A device from its name.
+pub fn to_device(operation: &'static str, name: &str) -> Result<Device> {
+    Device::from_name(name)
+        .ok_or_else(|| error::argument(operation, "device", "cpu or cuda:N", name))
+}
+
 #[napi]
 impl NativeTensor {
     /// A tensor that holds a copy of `bytes`.
@@ -71,6 +77,20 @@ impl NativeTensor {
     #[napi(getter, catch_unwind)]
     pub fn dtype(&self) -> Result<&'static str> {
         Ok(self.get()?.dtype().name())
+    }
+
+    /// Where the tensor lives.
+    #[napi(getter, catch_unwind)]
+    pub fn device(&self) -> Result<String> {
+        Ok(self.get()?.device().to_string())
+    }
+
+    /// The same values on another device; `ahead` beside what it computes.
+    #[napi(catch_unwind)]
+    pub fn to_device(&self, device: String, ahead: bool) -> Result<NativeTensor> {
+        let device = to_device("toDevice", &device)?;
+        let move_to = if ahead { operations::to_device_ahead } else { operations::to_device };
+        move_to(cpu(), self.get()?, device).map(Self::from).map_err(error::from_runtime)
     }
 
     /// Elements along each dimension.

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A kernel's code is loaded when it is first launched, from any thread, and kept.
 pub struct Gpu {
     device: Arc<Device>,
+    target: Target,
     pack: Pack,
     loaded: Mutex<HashMap<String, Arc<Function>>>,
 }
@@ -22,8 +23,15 @@ impl Gpu {
     ///
     /// `Unsupported` for a device below compute capability 8.0.
     pub fn new(device: Arc<Device>) -> Result<Gpu, CudaError> {
-        let pack = Pack::open(Target::of(device.compute_capability())?)?;
-        Ok(Gpu { device, pack, loaded: Mutex::default() })
+        let target = Target::of(device.compute_capability())?;
+        let pack = Pack::open(target)?;
+        Ok(Gpu { device, target, pack, loaded: Mutex::default() })
+    }
+
+    /// What its kernels are compiled for: a compute capability such as `9.0`, or `ptx` where the
+    /// driver compiles them.
+    pub fn target(&self) -> &'static str {
+        self.target.name()
     }
 
     /// The device.

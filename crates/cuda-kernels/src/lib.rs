@@ -9,16 +9,23 @@
 //! kernels they compute a row by the same instructions in the same order however many rows there
 //! are.
 
+pub mod attention;
 pub mod binary;
 pub mod combination;
+pub mod conv;
 pub mod embedding;
 pub mod finite;
 mod gpu;
+pub mod linear;
 pub mod mean;
 pub mod merge;
 pub mod movement;
+pub mod normalization;
 mod number;
 mod pack;
+pub mod quantization;
+pub mod rotary;
+mod rows;
 pub mod unary;
 mod view;
 mod walk;

@@ -13,6 +13,10 @@ pub enum ErrorCode {
     Argument,
     /// The system gave no memory.
     OutOfMemory,
+    /// A device that isn't there, or tensors on different ones.
+    Device,
+    /// The CUDA driver or one of its libraries failed.
+    Cuda,
     /// The work was called off.
     Cancelled,
     /// A collective failed: `found` is the whole message, and the group has the facts.
@@ -29,6 +33,8 @@ impl ErrorCode {
             ErrorCode::DType => "dtype",
             ErrorCode::Argument => "argument",
             ErrorCode::OutOfMemory => "outOfMemory",
+            ErrorCode::Device => "device",
+            ErrorCode::Cuda => "cuda",
             ErrorCode::Cancelled => "cancelled",
             ErrorCode::Collective => "collective",
             ErrorCode::Internal => "internal",
@@ -108,6 +114,12 @@ impl fmt::Display for RuntimeError {
                 "{}: {} must be {}, but is {}",
                 self.operation, self.argument, self.expected, self.found
             ),
+            ErrorCode::Device if !self.expected.is_empty() => write!(
+                f,
+                "{}: {} must be {}, but is {}",
+                self.operation, self.argument, self.expected, self.found
+            ),
+            ErrorCode::Device | ErrorCode::Cuda => write!(f, "{}: {}", self.operation, self.found),
             ErrorCode::OutOfMemory => {
                 write!(f, "{}: no memory for {}", self.operation, self.found)
             }

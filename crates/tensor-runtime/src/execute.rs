@@ -1,14 +1,11 @@
 //! The stream's thread, and how an operation is run.
 
 use crate::beside;
-use crate::cancellation::CancelToken;
-use crate::error::{ErrorCode, RuntimeError};
-use crate::memory::{Block, OutputMemory};
-use crate::storage::out_of_memory;
-use crate::stream::{Awaited, Job, Kernel, Lane, Operation, Pending, Running, Shared, lock};
-use crate::tensor::Tensor;
+use crate::compute::{Place, compute};
+use crate::device::Device;
+use crate::stream::{Awaited, Job, Lane, Operation, Running, Shared, Stream, lock};
 use crate::trace::TraceEvent;
-use cpu_kernels::{Cpu, TensorMut, TensorRef, ThreadPool};
+use cpu_kernels::{Cpu, ThreadPool};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
@@ -45,7 +42,10 @@ pub(crate) fn execute(shared: &Arc<Shared>) {
                 match awaited {
                     Awaited::Stream => {}
                     Awaited::Tensor(tensor) => shared.beside.wait_for(&tensor),
-                    Awaited::All => shared.beside.wait_until_idle(),
+                    Awaited::All => {
+                        shared.beside.wait_until_idle();
+                        Stream::settle_devices(shared);
+                    }
                 }
                 // A callback that panics would take the stream with it.
                 drop(catch_unwind(AssertUnwindSafe(callback)));
@@ -71,10 +71,15 @@ pub(crate) fn run(
         running.pool = Some(pool.clone());
     }
     let started = shared.started.elapsed();
-    let Operation { name, inputs, outputs, kernel, token, memory, traced, .. } = operation;
+    let Operation { name, inputs, outputs, work, device, token, memory, traced, .. } = operation;
     let instruction_set = lock(&shared.settings).instruction_set;
     let cpu = Cpu { pool, instruction_set };
-    let outcome = compute(name, &inputs, &outputs, kernel, &token, memory.as_deref(), &cpu);
+    let place = Place { device, gpus: &shared.gpus, memory: memory.as_deref(), cpu };
+    let outcome = compute(name, &inputs, &outputs, work, &token, &place);
+    if traced && device != Device::Cpu && lock(&shared.trace).is_some() {
+        // So that the trace shows how long the device took, not how long it took to be told.
+        Stream::settle_devices(shared);
+    }
     {
         let mut running = lock(running);
         *running = Running::default();
@@ -85,7 +90,7 @@ pub(crate) fn run(
     match outcome {
         Ok(blocks) => {
             for (output, block) in outputs.iter().zip(blocks) {
-                output.storage.complete(block);
+                block.complete(&output.storage);
             }
         }
         Err(error) => outputs.iter().for_each(|output| output.storage.fail(error.clone())),
@@ -98,54 +103,4 @@ pub(crate) fn run(
             traffic: None,
         });
     }
-}
-
-fn compute(
-    name: &'static str,
-    inputs: &[Tensor],
-    outputs: &[Pending],
-    kernel: Kernel,
-    token: &Option<CancelToken>,
-    memory: Option<&dyn OutputMemory>,
-    cpu: &Cpu<'_>,
-) -> Result<Vec<Block>, RuntimeError> {
-    let is_cancelled = || token.as_ref().is_some_and(CancelToken::is_cancelled);
-    let cancelled = || RuntimeError::new(ErrorCode::Cancelled, name, "", "", "");
-    if is_cancelled() {
-        return Err(cancelled());
-    }
-    let mut views = Vec::with_capacity(inputs.len());
-    for input in inputs {
-        let base = input.storage.pointer()?;
-        // SAFETY: a tensor's layout lies within its storage (every constructor and view checks it),
-        // which is ready, held by `inputs`, and never written again.
-        views.push(unsafe { TensorRef::new(base, input.dtype, input.layout.clone()) });
-    }
-    let mut blocks = Vec::with_capacity(outputs.len());
-    let mut results = Vec::with_capacity(outputs.len());
-    for output in outputs {
-        let bytes = output.storage.bytes();
-        let block = match memory {
-            Some(memory) => Block::foreign(memory, name, bytes)?,
-            None => Block::allocate(bytes).ok_or_else(|| out_of_memory(name, bytes))?,
-        };
-        // SAFETY: the block is new, of the shape's size, and only this operation has it.
-        results.push(unsafe { TensorMut::new(block.pointer(), output.dtype, &output.shape) });
-        blocks.push(block);
-    }
-    match catch_unwind(AssertUnwindSafe(|| kernel(cpu, &views, &results))) {
-        Ok(outcome) => outcome?,
-        Err(panic) => {
-            let message = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("a panic without a message");
-            return Err(RuntimeError::new(ErrorCode::Internal, name, "", "", message));
-        }
-    }
-    if is_cancelled() {
-        return Err(cancelled());
-    }
-    Ok(blocks)
 }

@@ -2,7 +2,7 @@
 
 use crate::error::RuntimeError;
 use crate::operations;
-use crate::stream::{Lane, Stream};
+use crate::stream::{Lane, Stream, Work, device_of};
 use crate::tensor::Tensor;
 use cpu_kernels::{Cpu, DType, TensorMut, TensorRef};
 
@@ -25,14 +25,16 @@ pub enum Order {
 }
 
 impl Stream {
-    /// Hands over an operation on bytes and returns its outputs, which are computed later. Inputs that aren't contiguous are copied first.
+    /// Hands over an operation on bytes and returns its outputs, which are computed later, on the
+    /// inputs' device. Inputs that aren't contiguous are copied first; those on another device than the
+    /// processor go through this machine's memory, and the outputs as well.
     ///
     /// `run` gets the inputs' bytes in row-major order, the outputs' memory, and a question that it
     /// asks from time to time: whether it is called off. It is dropped without being called where an
     /// input failed or the work was cancelled before. A trace hears of it by [`Stream::record`].
     ///
     /// # Errors
-    /// `Shape` where an output has too many elements.
+    /// `Shape` where an output has too many elements; `Device` where inputs are on several devices.
     pub fn submit_external(
         &self,
         name: &'static str,
@@ -60,7 +62,8 @@ impl Stream {
             Order::InTurn => Lane::InTurn,
             Order::Beside => Lane::Beside,
         };
-        self.submit_all(name, inputs, outputs, Box::new(kernel), lane)
+        let device = device_of(name, &inputs)?;
+        self.submit_all(device, name, inputs, outputs, Work::Staged(Box::new(kernel)), lane)
     }
 }
 

@@ -10,9 +10,12 @@
 
 mod beside;
 mod cancellation;
+mod compute;
+mod device;
 mod error;
 mod execute;
 mod external;
+mod gpus;
 mod memory;
 pub mod operations;
 mod read;
@@ -24,8 +27,11 @@ mod trace;
 
 pub use cancellation::CancelToken;
 pub use cpu_kernels::{DType, InstructionSet, Layout};
+pub use cuda::Driver as CudaDriver;
+pub use device::Device;
 pub use error::{ErrorCode, RuntimeError};
 pub use external::{Order, OutputBytes};
+pub use gpus::CudaFacts;
 pub use memory::{MemoryCounters, OutputBlock, OutputMemory};
 pub use rehearsal::{Operand, Rehearsed, RehearsedOperation};
 pub use storage::{Backing, Storage};

@@ -1,9 +1,11 @@
 //! Blocks of memory, counted.
 
 use crate::error::{ErrorCode, RuntimeError};
+use cuda::{CudaError, Device as CudaDevice, DeviceMemory, Event, Stream};
 use memmap2::{Advice, MmapMut};
 use std::alloc::{Layout, alloc, dealloc};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Cache lines and AVX-512 registers are 64 bytes.
 const ALIGNMENT: usize = 64;
@@ -14,6 +16,8 @@ const MAPPED_FROM: usize = 1 << 20;
 static LIVE_STORAGES: AtomicUsize = AtomicUsize::new(0);
 static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
 static PEAK_BYTES: AtomicUsize = AtomicUsize::new(0);
+static LIVE_DEVICE_BYTES: AtomicUsize = AtomicUsize::new(0);
+static PEAK_DEVICE_BYTES: AtomicUsize = AtomicUsize::new(0);
 
 /// What tensors hold at the moment, over the whole process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +28,10 @@ pub struct MemoryCounters {
     pub live_bytes: usize,
     /// The most that `live_bytes` has been since [`MemoryCounters::reset_peak`].
     pub peak_bytes: usize,
+    /// Bytes of blocks on CUDA devices.
+    pub live_device_bytes: usize,
+    /// The most that `live_device_bytes` has been since [`MemoryCounters::reset_peak`].
+    pub peak_device_bytes: usize,
 }
 
 impl MemoryCounters {
@@ -33,11 +41,14 @@ impl MemoryCounters {
             live_storages: LIVE_STORAGES.load(Ordering::Relaxed),
             live_bytes: LIVE_BYTES.load(Ordering::Relaxed),
             peak_bytes: PEAK_BYTES.load(Ordering::Relaxed),
+            live_device_bytes: LIVE_DEVICE_BYTES.load(Ordering::Relaxed),
+            peak_device_bytes: PEAK_DEVICE_BYTES.load(Ordering::Relaxed),
         }
     }
 
-    /// Starts the peak anew from what is live.
+    /// Starts the peaks anew from what is live.
     pub fn reset_peak() {
+        PEAK_DEVICE_BYTES.store(LIVE_DEVICE_BYTES.load(Ordering::Relaxed), Ordering::Relaxed);
         PEAK_BYTES.store(LIVE_BYTES.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }
@@ -161,6 +172,68 @@ impl Drop for Block {
             unsafe { dealloc(data, layout) };
         }
         LIVE_BYTES.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A block on a CUDA device, counted. It is given back in the order of the device's work.
+pub(crate) struct DeviceBlock {
+    /// `None` for no bytes.
+    memory: Option<DeviceMemory>,
+    bytes: usize,
+    /// When a copy beside the device's kernels has filled it; none once they wait for that.
+    arrival: Mutex<Option<Event>>,
+}
+
+impl DeviceBlock {
+    pub(crate) fn allocate(
+        device: &Arc<CudaDevice>,
+        bytes: usize,
+    ) -> Result<DeviceBlock, CudaError> {
+        let memory = (bytes > 0).then(|| device.allocate(bytes)).transpose()?;
+        let live = LIVE_DEVICE_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        PEAK_DEVICE_BYTES.fetch_max(live, Ordering::Relaxed);
+        Ok(DeviceBlock { memory, bytes, arrival: Mutex::new(None) })
+    }
+
+    /// A block of a copy of `bytes`, which the device makes beside its kernels.
+    pub(crate) fn copied_ahead(
+        device: &Arc<CudaDevice>,
+        bytes: &[u8],
+    ) -> Result<DeviceBlock, CudaError> {
+        let mut block = DeviceBlock::allocate(device, bytes.len())?;
+        if !bytes.is_empty() {
+            // What used the memory before is on the other stream.
+            let allocated = device.record(Stream::Compute)?;
+            device.wait(Stream::Copy, &allocated)?;
+            // SAFETY: the block is new, as large as the bytes, and its arrival is waited for before
+            // it is read or given back.
+            unsafe { device.copy_to_device_on(Stream::Copy, block.address(), bytes) }?;
+            block.arrival = Mutex::new(Some(device.record(Stream::Copy)?));
+        }
+        Ok(block)
+    }
+
+    /// Has kernels that are queued from now on wait until the block is filled.
+    pub(crate) fn await_arrival(&self) -> Result<(), CudaError> {
+        let arrival = self.arrival.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        match (&self.memory, arrival) {
+            (Some(memory), Some(event)) => memory.device().wait(Stream::Compute, &event),
+            _ => Ok(()),
+        }
+    }
+
+    /// The first byte's address on the device; aligned but dangling for an empty block.
+    pub(crate) fn address(&self) -> u64 {
+        self.memory.as_ref().map_or(ALIGNMENT as u64, DeviceMemory::address)
+    }
+}
+
+impl Drop for DeviceBlock {
+    fn drop(&mut self) {
+        // The memory goes to others in the order of the kernels' stream. A device that fails here
+        // fails whatever comes next.
+        drop(self.await_arrival());
+        LIVE_DEVICE_BYTES.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

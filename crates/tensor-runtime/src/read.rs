@@ -1,6 +1,8 @@
 //! Values back to the caller.
 
+use crate::device::Device;
 use crate::error::RuntimeError;
+use crate::operations;
 use crate::stream::{Awaited, Stream};
 use crate::tensor::Tensor;
 use cpu_kernels::Layout;
@@ -17,6 +19,14 @@ impl Stream {
         receive: impl FnOnce(Result<Vec<u8>, RuntimeError>) + Send + 'static,
     ) {
         let rehearsing = self.is_rehearsing();
+        let here = match tensor.device() {
+            Device::Cpu => Ok(tensor),
+            Device::Cuda(_) => operations::to_device(self, &tensor, Device::Cpu),
+        };
+        let tensor = match here {
+            Ok(tensor) => tensor,
+            Err(error) => return receive(Err(error)),
+        };
         self.call_back(Awaited::Tensor(tensor.clone()), move || {
             let bytes = gather(&tensor, rehearsing);
             // Dropped first, so that a caller who waits for the value finds the memory freed.

@@ -8,6 +8,7 @@
 //! An operation counts as run when the program waits for the stream: the program is taken to be far
 //! ahead of it, as it is wherever operations are large enough to matter.
 
+use crate::device::Device;
 use crate::error::RuntimeError;
 use crate::storage::{Backing, Storage};
 use crate::stream::{Pending, Stream};
@@ -28,8 +29,10 @@ pub(crate) struct Ledger {
     allocated: AtomicUsize,
     in_place: AtomicUsize,
     mapped: AtomicUsize,
+    on_devices: AtomicUsize,
     peak_allocated: AtomicUsize,
     peak_resident: AtomicUsize,
+    peak_on_devices: AtomicUsize,
 }
 
 impl Ledger {
@@ -41,13 +44,19 @@ impl Ledger {
         self.mapped.load(Ordering::Relaxed)
     }
 
+    fn on_devices(&self) -> usize {
+        self.on_devices.load(Ordering::Relaxed)
+    }
+
     fn raise_peaks(&self) {
+        self.peak_on_devices.fetch_max(self.on_devices(), Ordering::Relaxed);
         self.peak_allocated.fetch_max(self.allocated(), Ordering::Relaxed);
         self.peak_resident.fetch_max(self.allocated() + self.mapped(), Ordering::Relaxed);
     }
 
     /// Starts the peaks anew from what is held.
     fn reset_peaks(&self) {
+        self.peak_on_devices.store(self.on_devices(), Ordering::Relaxed);
         self.peak_allocated.store(self.allocated(), Ordering::Relaxed);
         self.peak_resident.store(self.allocated() + self.mapped(), Ordering::Relaxed);
     }
@@ -57,14 +66,23 @@ impl Ledger {
 #[derive(Debug)]
 pub(crate) struct CountedBlock {
     ledger: Arc<Ledger>,
+    device: Device,
     bytes: usize,
 }
 
 impl CountedBlock {
-    fn allocate(ledger: &Arc<Ledger>, bytes: usize) -> CountedBlock {
-        ledger.allocated.fetch_add(bytes, Ordering::Relaxed);
+    fn allocate(ledger: &Arc<Ledger>, bytes: usize, device: Device) -> CountedBlock {
+        let block = CountedBlock { ledger: ledger.clone(), device, bytes };
+        block.counter().fetch_add(bytes, Ordering::Relaxed);
         ledger.raise_peaks();
-        CountedBlock { ledger: ledger.clone(), bytes }
+        block
+    }
+
+    fn counter(&self) -> &AtomicUsize {
+        match self.device {
+            Device::Cpu => &self.ledger.allocated,
+            Device::Cuda(_) => &self.ledger.on_devices,
+        }
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -74,7 +92,7 @@ impl CountedBlock {
 
 impl Drop for CountedBlock {
     fn drop(&mut self) {
-        self.ledger.allocated.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.counter().fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -144,6 +162,10 @@ pub struct Rehearsed {
     pub peak_allocated_bytes: usize,
     /// The most that both together would have been.
     pub peak_resident_bytes: usize,
+    /// Bytes of tensors that would be allocated on CUDA devices now.
+    pub device_bytes: usize,
+    /// The most that `device_bytes` would have been.
+    pub peak_device_bytes: usize,
     /// The operations, in the order of each kind's first run.
     pub operations: Vec<RehearsedOperation>,
 }
@@ -168,7 +190,7 @@ pub(crate) struct Rehearsal {
 impl Rehearsal {
     /// A storage that would hold `bytes` bytes from now on.
     pub(crate) fn store(&self, bytes: usize) -> Storage {
-        Storage::absent(CountedBlock::allocate(&self.ledger, bytes))
+        Storage::absent(CountedBlock::allocate(&self.ledger, bytes, Device::Cpu))
     }
 
     /// The count of `bytes` bytes of a mapped file that a tensor reads in place.
@@ -199,7 +221,10 @@ impl Rehearsal {
         }
         let blocks: Vec<CountedBlock> = outputs
             .iter()
-            .map(|output| CountedBlock::allocate(&self.ledger, output.storage.bytes()))
+            .map(|output| {
+                let (bytes, device) = (output.storage.bytes(), output.storage.device());
+                CountedBlock::allocate(&self.ledger, bytes, device)
+            })
             .collect();
         self.ledger.raise_peaks();
         self.record(name, &inputs, &outputs);
@@ -244,6 +269,8 @@ impl Rehearsal {
             mapped_bytes: self.ledger.mapped(),
             peak_allocated_bytes: self.ledger.peak_allocated.load(Ordering::Relaxed),
             peak_resident_bytes: self.ledger.peak_resident.load(Ordering::Relaxed),
+            device_bytes: self.ledger.on_devices(),
+            peak_device_bytes: self.ledger.peak_on_devices.load(Ordering::Relaxed),
             operations: std::mem::take(&mut self.operations),
         };
         self.ledger.reset_peaks();

@@ -1,7 +1,9 @@
 //! Memory that tensors view, and its life from pending to ready or failed.
 
+use crate::device::Device;
 use crate::error::{ErrorCode, RuntimeError};
-use crate::memory::{Block, StorageCount};
+use crate::gpus::from_cuda;
+use crate::memory::{Block, DeviceBlock, StorageCount};
 use crate::rehearsal::{CountedBlock, CountedMap};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,8 +20,11 @@ pub trait Backing: AsRef<[u8]> + Send + Sync {
 /// A storage is *pending* from the moment its operation is submitted, *ready* once the operation
 /// has run, or *failed*. Only the stream's thread, or the one beside it, makes it ready, and only
 /// before any operation that reads it; a ready storage is never written again, so readers need no lock.
+///
+/// On a CUDA device *ready* means that the work is handed to the device, which does it in order.
 pub struct Storage {
     bytes: usize,
+    device: Device,
     state: Mutex<State>,
     _count: StorageCount,
 }
@@ -32,6 +37,7 @@ enum State {
 
 pub(crate) enum Memory {
     Owned(Block),
+    OnDevice(DeviceBlock),
     /// `count` is a rehearsal's.
     Borrowed {
         owner: Arc<dyn Backing>,
@@ -51,6 +57,13 @@ impl Memory {
                 // SAFETY: `Storage::borrowed` checked that the offset lies within the owner.
                 Ok(unsafe { bytes.as_ptr().add(*offset) })
             }
+            Memory::OnDevice(_) => Err(RuntimeError::new(
+                ErrorCode::Internal,
+                "stream",
+                "",
+                "",
+                "memory of a CUDA device was taken for this machine's",
+            )),
             Memory::Absent(_) => Err(RuntimeError::argument(
                 "stream",
                 "tensor",
@@ -63,8 +76,8 @@ impl Memory {
 
 impl Storage {
     /// A storage whose memory comes when its operation runs.
-    pub(crate) fn pending(bytes: usize) -> Storage {
-        Storage { bytes, state: Mutex::new(State::Pending), _count: StorageCount::new() }
+    pub(crate) fn pending(bytes: usize, device: Device) -> Storage {
+        Storage { bytes, device, state: Mutex::new(State::Pending), _count: StorageCount::new() }
     }
 
     /// A storage that owns a copy of `bytes`.
@@ -95,7 +108,13 @@ impl Storage {
     }
 
     fn ready(bytes: usize, memory: Memory) -> Storage {
-        Storage { bytes, state: Mutex::new(State::Ready(memory)), _count: StorageCount::new() }
+        let (device, state) = (Device::Cpu, Mutex::new(State::Ready(memory)));
+        Storage { bytes, device, state, _count: StorageCount::new() }
+    }
+
+    /// Where the memory is.
+    pub fn device(&self) -> Device {
+        self.device
     }
 
     /// Bytes of memory, allocated or to come.
@@ -125,6 +144,17 @@ impl Storage {
                 "a tensor was read before its operation ran",
             )),
         }
+    }
+
+    /// The address on its CUDA device, for what is queued there next, or why there is none.
+    pub(crate) fn device_address(&self) -> Result<u64, RuntimeError> {
+        if let State::Ready(Memory::OnDevice(block)) = &*self.lock() {
+            block.await_arrival().map_err(|error| from_cuda("toDevice", error))?;
+            return Ok(block.address());
+        }
+        self.pointer()?;
+        let found = format!("memory of this machine was taken for that of {}", self.device);
+        Err(RuntimeError::new(ErrorCode::Internal, "stream", "", "", found))
     }
 
     /// Whether the operation that fills it has still to run.
@@ -162,6 +192,10 @@ impl Storage {
 
     pub(crate) fn complete(&self, block: Block) {
         *self.lock() = State::Ready(Memory::Owned(block));
+    }
+
+    pub(crate) fn complete_on_device(&self, block: DeviceBlock) {
+        *self.lock() = State::Ready(Memory::OnDevice(block));
     }
 
     pub(crate) fn fail(&self, error: RuntimeError) {

@@ -2,14 +2,18 @@
 
 use crate::beside::Beside;
 use crate::cancellation::CancelToken;
-use crate::error::RuntimeError;
+use crate::device::Device;
+use crate::error::{ErrorCode, RuntimeError};
 use crate::execute::execute;
+use crate::gpus::Gpus;
 use crate::memory::OutputMemory;
 use crate::rehearsal::Rehearsal;
 use crate::storage::Storage;
 use crate::tensor::Tensor;
 use crate::trace::TraceEvent;
 use cpu_kernels::{Cpu, DType, InstructionSet, Layout, TensorMut, TensorRef, ThreadPool};
+use cuda::CudaError;
+use cuda_kernels::{DeviceView, Gpu};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Instant;
@@ -27,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Mutex<Settings>,
     pub(crate) running: Mutex<Running>,
     pub(crate) beside: Beside,
+    pub(crate) gpus: Gpus,
     pub(crate) trace: Mutex<Option<Vec<TraceEvent>>>,
     rehearsal: Mutex<Option<Rehearsal>>,
     pub(crate) started: Instant,
@@ -89,15 +94,43 @@ pub(crate) enum Lane {
     Beside,
 }
 
-pub(crate) type Kernel = Box<
+pub(crate) type CpuKernel = Box<
     dyn FnOnce(&Cpu<'_>, &[TensorRef<'_>], &[TensorMut<'_>]) -> Result<(), RuntimeError> + Send,
 >;
+
+pub(crate) type CudaKernel =
+    Box<dyn FnOnce(&Gpu, &[DeviceView], &[DeviceView]) -> Result<(), GpuFailure> + Send>;
+
+/// Why a kernel on a CUDA device did not run.
+pub(crate) enum GpuFailure {
+    Cuda(CudaError),
+    Refused(RuntimeError),
+}
+
+impl From<CudaError> for GpuFailure {
+    fn from(error: CudaError) -> Self {
+        GpuFailure::Cuda(error)
+    }
+}
+
+/// What computes an operation.
+pub(crate) enum Work {
+    /// Where its tensors are.
+    Kernels { cpu: CpuKernel, cuda: CudaKernel },
+    /// In this machine's memory, wherever its tensors are: what is on another device is copied here
+    /// and back.
+    Staged(CpuKernel),
+    /// Copies its one contiguous input to its output's device; `ahead` beside the device's kernels.
+    Transfer { ahead: bool },
+}
 
 pub(crate) struct Operation {
     pub(crate) name: &'static str,
     pub(crate) inputs: Vec<Tensor>,
     pub(crate) outputs: Vec<Pending>,
-    pub(crate) kernel: Kernel,
+    pub(crate) work: Work,
+    /// Where its outputs are, and what it computes on.
+    pub(crate) device: Device,
     pub(crate) token: Option<CancelToken>,
     pub(crate) memory: Option<Arc<dyn OutputMemory>>,
     pub(crate) lane: Lane,
@@ -129,6 +162,7 @@ impl Stream {
             }),
             running: Mutex::default(),
             beside: Beside::default(),
+            gpus: Gpus::default(),
             trace: Mutex::new(None),
             rehearsal: Mutex::new(None),
             started: Instant::now(),
@@ -196,19 +230,40 @@ impl Stream {
         lock(&self.shared.queue).memories.pop();
     }
 
-    /// Hands an operation over and returns its outputs, which are computed later. `kernel` gets
-    /// views of `inputs` and of the outputs in order; it fills every output.
+    /// Hands an operation over and returns its outputs, which are computed later on the inputs'
+    /// device. The device's kernel gets views of `inputs` and of the outputs in order; it fills every
+    /// output.
+    ///
+    /// # Errors
+    /// `Shape` where an output has too many elements; `Device` where inputs are on several devices.
     pub(crate) fn submit<const N: usize>(
         &self,
         name: &'static str,
         inputs: Vec<Tensor>,
         outputs: [(DType, Vec<usize>); N],
-        kernel: impl FnOnce(&Cpu<'_>, &[TensorRef<'_>], &[TensorMut<'_>]) -> Result<(), RuntimeError>
+        cpu: impl FnOnce(&Cpu<'_>, &[TensorRef<'_>], &[TensorMut<'_>]) -> Result<(), RuntimeError>
         + Send
         + 'static,
+        cuda: impl FnOnce(&Gpu, &[DeviceView], &[DeviceView]) -> Result<(), GpuFailure> + Send + 'static,
     ) -> Result<[Tensor; N], RuntimeError> {
-        let (outputs, kernel) = (outputs.into(), Box::new(kernel));
-        let tensors = self.submit_all(name, inputs, outputs, kernel, Lane::Stream)?;
+        let device = device_of(name, &inputs)?;
+        self.submit_to(device, name, inputs, outputs, cpu, cuda)
+    }
+
+    /// [`Stream::submit`] on a device that no input tells.
+    pub(crate) fn submit_to<const N: usize>(
+        &self,
+        device: Device,
+        name: &'static str,
+        inputs: Vec<Tensor>,
+        outputs: [(DType, Vec<usize>); N],
+        cpu: impl FnOnce(&Cpu<'_>, &[TensorRef<'_>], &[TensorMut<'_>]) -> Result<(), RuntimeError>
+        + Send
+        + 'static,
+        cuda: impl FnOnce(&Gpu, &[DeviceView], &[DeviceView]) -> Result<(), GpuFailure> + Send + 'static,
+    ) -> Result<[Tensor; N], RuntimeError> {
+        let work = Work::Kernels { cpu: Box::new(cpu), cuda: Box::new(cuda) };
+        let tensors = self.submit_all(device, name, inputs, outputs.into(), work, Lane::Stream)?;
         Ok(tensors.try_into().unwrap_or_else(|_| unreachable!("one tensor for each output")))
     }
 
@@ -216,10 +271,11 @@ impl Stream {
     /// a trace of itself.
     pub(crate) fn submit_all(
         &self,
+        device: Device,
         name: &'static str,
         inputs: Vec<Tensor>,
         outputs: Vec<(DType, Vec<usize>)>,
-        kernel: Kernel,
+        work: Work,
         lane: Lane,
     ) -> Result<Vec<Tensor>, RuntimeError> {
         for (_, shape) in &outputs {
@@ -227,7 +283,7 @@ impl Stream {
         }
         let pending = |(dtype, shape): (DType, Vec<usize>)| {
             let bytes = shape.iter().product::<usize>() * dtype.size();
-            Pending { storage: Arc::new(Storage::pending(bytes)), dtype, shape }
+            Pending { storage: Arc::new(Storage::pending(bytes, device)), dtype, shape }
         };
         let outputs: Vec<Pending> = outputs.into_iter().map(pending).collect();
         let tensor = |output: &Pending| Tensor {
@@ -243,7 +299,8 @@ impl Stream {
         let mut queue = lock(&self.shared.queue);
         let (token, memory) = (queue.token.clone(), queue.memories.last().cloned());
         let traced = lane == Lane::Stream;
-        let operation = Operation { name, inputs, outputs, kernel, token, memory, lane, traced };
+        let operation =
+            Operation { name, inputs, outputs, work, device, token, memory, lane, traced };
         queue.jobs.push_back(Job::Operation(Box::new(operation)));
         drop(queue);
         self.shared.wake.notify_one();
@@ -277,6 +334,12 @@ impl Stream {
         self.shared.wake.notify_one();
     }
 
+    /// Waits until the CUDA devices have done what they were given; what fails there fails what reads
+    /// it.
+    pub(crate) fn settle_devices(shared: &Shared) {
+        drop(shared.gpus.synchronize());
+    }
+
     /// The pool that operations share, for measuring the machine itself.
     pub fn pool(&self) -> Arc<ThreadPool> {
         lock(&self.shared.settings).pool.clone()
@@ -307,4 +370,20 @@ impl Drop for Stream {
         lock(&self.shared.queue).closed = true;
         self.shared.wake.notify_one();
     }
+}
+
+/// The device that all of an operation's inputs are on; the processor where it has none.
+pub(crate) fn device_of(name: &'static str, inputs: &[Tensor]) -> Result<Device, RuntimeError> {
+    let Some((first, rest)) = inputs.split_first() else { return Ok(Device::Cpu) };
+    let device = first.device();
+    let Some(place) = rest.iter().position(|input| input.device() != device) else {
+        return Ok(device);
+    };
+    Err(RuntimeError::new(
+        ErrorCode::Device,
+        name,
+        format!("input {} of {}", place + 2, inputs.len()),
+        format!("on {device}, as the first is"),
+        format!("on {}", rest[place].device()),
+    ))
 }

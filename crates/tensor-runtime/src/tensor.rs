@@ -1,5 +1,6 @@
 //! A typed, strided view of a storage.
 
+use crate::device::Device;
 use crate::error::{ErrorCode, RuntimeError};
 use crate::storage::Storage;
 use cpu_kernels::{DType, Layout};
@@ -51,6 +52,11 @@ impl Tensor {
     /// Whether the elements lie one after the other in row-major order.
     pub fn is_contiguous(&self) -> bool {
         self.layout.is_contiguous()
+    }
+
+    /// Where the tensor lives and is computed.
+    pub fn device(&self) -> Device {
+        self.storage.device()
     }
 
     /// Whether the elements lie in another owner's memory, such as a mapped file.

@@ -1,1 +1,2 @@
+export { CudaAttentionBackend } from "./cuda-backend.ts";
 export { NativeAttentionBackend } from "./native-backend.ts";

@@ -1,4 +1,4 @@
-import { Tensor } from "@wan-ts/tensor";
+import { type Device, Tensor } from "@wan-ts/tensor";
 
 /**
  * The magnitudes below 1, ascending: for each power of ten from 10⁻⁶ to 1 twice as many as for the one
@@ -29,7 +29,7 @@ const magnitudes: readonly number[] = [
  * The signed 8-bit dynamic data type (Dettmers 2016): float32 (256), ascending. Magnitudes of either
  * sign, 0 and 1.
  */
-export function dynamicTable(): Tensor {
+export function dynamicTable(device: Device = "cpu"): Tensor {
   const values = [...magnitudes.map((value) => -value), 0, ...magnitudes, 1];
-  return Tensor.from(Float32Array.from(values).toSorted(), [values.length]);
+  return Tensor.from(Float32Array.from(values).toSorted(), [values.length], "float32", device);
 }

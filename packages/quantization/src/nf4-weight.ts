@@ -82,7 +82,7 @@ export class Nf4Weight implements QuantizedWeight {
     this.parts = keep(parts);
     const { shape, blockSize, scaleLookup, scaleIndices } = parts;
     const misplaced = scaleLookup === "avx512" && rowsMisplaceScales(shape, blockSize);
-    this.#scaleIndices = scaleIndices ?? (misplaced ? keep(misplacedScales(shape, blockSize)) : undefined);
+    this.#scaleIndices = scaleIndices ?? (misplaced ? keep(misplacedScales(shape, blockSize, parts.packed.device)) : undefined);
   }
 
   /** The weight, of any shape and float dtype, which stays the caller's. */
@@ -189,7 +189,7 @@ function scalesOf(scales: Tensor | NestedScales, start: number, end: number): Te
 }
 
 function nest(scales: Tensor): NestedScales {
-  const table = dynamicTable();
+  const table = dynamicTable(scales.device);
   const offset = mean(scales);
   const { codes, absmax } = quantizeBlockwise(subtract(scales, offset), table, nestedBlockSize);
   return { codes, absmax, table, offset, blockSize: nestedBlockSize };

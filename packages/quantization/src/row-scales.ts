@@ -1,4 +1,4 @@
-import { Tensor } from "@wan-ts/tensor";
+import { type Device, Tensor } from "@wan-ts/tensor";
 
 /**
  * Where the scales of 4-bit blocks are looked up. `exact`: each element by the scale of the block that
@@ -27,7 +27,11 @@ export function rowsMisplaceScales(shape: readonly number[], blockSize: number):
  * The index of the scale that `avx512` gives to each {@link rowStep} elements of a weight of `shape`:
  * int32, row-major. Row r begins at scale r · ⌊columns / blockSize⌋.
  */
-export function misplacedScales(shape: readonly number[], blockSize: number): Tensor {
+export function misplacedScales(
+  shape: readonly number[],
+  blockSize: number,
+  device: Device = "cpu",
+): Tensor {
   const columns = shape.at(-1) ?? 1;
   const steps = columns / rowStep;
   const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
@@ -36,5 +40,5 @@ export function misplacedScales(shape: readonly number[], blockSize: number): Te
     const row = Math.floor(place / steps);
     return row * blocksOfRow + Math.floor(((place % steps) * rowStep) / blockSize);
   });
-  return Tensor.from(indices, [indices.length]);
+  return Tensor.from(indices, [indices.length], "int32", device);
 }

@@ -64,13 +64,16 @@ export function findStoredNf4(
   const names = [description, ...parts.map(({ suffix }) => name + suffix)];
   const problems = parts.flatMap((part) => compare(name + part.suffix, part, source));
   const read = (suffix: string): Tensor => source.tensor(name + suffix);
-  const nestedScales = (): NestedScales => ({
-    codes: read(".absmax"),
-    absmax: read(".nested_absmax"),
-    table: read(".nested_quant_map"),
-    offset: Tensor.from([nestedOffset], []),
-    blockSize: nestedBlockSize,
-  });
+  const nestedScales = (): NestedScales => {
+    const codes = read(".absmax");
+    return {
+      codes,
+      absmax: read(".nested_absmax"),
+      table: read(".nested_quant_map"),
+      offset: Tensor.from([nestedOffset], [], "float32", codes.device),
+      blockSize: nestedBlockSize,
+    };
+  };
   return {
     names,
     problems,

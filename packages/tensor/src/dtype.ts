@@ -4,8 +4,8 @@ export const dtypes = ["float32", "bfloat16", "float16", "int32", "int64", "int8
 /** An element type. */
 export type DType = (typeof dtypes)[number];
 
-/** Where a tensor lives and is computed. */
-export type Device = "cpu";
+/** Where a tensor lives and is computed: this machine's processor, or the CUDA device of that index. */
+export type Device = "cpu" | `cuda:${number}`;
 
 /** Bytes of one element. */
 export function dtypeSize(dtype: DType): number {

@@ -4,6 +4,8 @@ export const tensorErrorCodes = [
   "dtype",
   "argument",
   "outOfMemory",
+  "device",
+  "cuda",
   "cancelled",
   "collective",
   "internal",
@@ -32,8 +34,9 @@ export interface TensorErrorFacts {
 /**
  * A tensor operation that was refused or failed.
  *
- * `shape`, `dtype` and `argument` are thrown where the operation is called. `outOfMemory`,
- * `cancelled`, `collective` (a rank failed the others) and `internal` come when the value is read, for
+ * `shape`, `dtype`, `argument` and `device` (one that isn't there, or tensors on different ones) are
+ * thrown where the operation is called. `outOfMemory`, `cuda` (the driver failed), `cancelled`,
+ * `collective` (a rank failed the others) and `internal` come when the value is read, for
  * operations run after they are called.
  */
 export class TensorError extends Error {

@@ -1,4 +1,5 @@
 export { Cancellation } from "./cancellation.ts";
+export { type CudaDevice, countCudaDevices, openDevice } from "./device.ts";
 export { type Device, type DType, dtypeSize, dtypes, isFloat } from "./dtype.ts";
 export { isTensorErrorCode, TensorError, type TensorErrorCode } from "./errors.ts";
 export { type MemoryCounters, memory, resetPeakMemory } from "./memory.ts";

@@ -8,6 +8,10 @@ export interface MemoryCounters {
   readonly liveBytes: number;
   /** The most that `liveBytes` has been since {@link resetPeakMemory}. */
   readonly peakBytes: number;
+  /** Bytes allocated on CUDA devices. */
+  readonly liveDeviceBytes: number;
+  /** The most that `liveDeviceBytes` has been since {@link resetPeakMemory}. */
+  readonly peakDeviceBytes: number;
 }
 
 /** The memory counters now. `await synchronize()` first to have operations under way settled. */
@@ -15,7 +19,7 @@ export function memory(): MemoryCounters {
   return native.memory();
 }
 
-/** Starts `peakBytes` anew from what is live. */
+/** Starts `peakBytes` and `peakDeviceBytes` anew from what is live. */
 export function resetPeakMemory(): void {
   native.resetPeakMemory();
 }

@@ -31,6 +31,10 @@ export interface Rehearsed {
   readonly peakAllocatedBytes: number;
   /** The most that both together would have been. */
   readonly peakResidentBytes: number;
+  /** Bytes of tensors that would be allocated on CUDA devices now. */
+  readonly deviceBytes: number;
+  /** The most that `deviceBytes` would have been. */
+  readonly peakDeviceBytes: number;
   /** In the order of each kind's first run. */
   readonly operations: readonly RehearsedOperation[];
 }

@@ -18,7 +18,7 @@ export class Tensor implements Disposable {
   readonly dtype: DType;
   /** Elements along each dimension. */
   readonly shape: readonly number[];
-  readonly device: Device = "cpu";
+  readonly device: Device;
   readonly [tensorMarker] = true;
   /** @internal The addon's handle. */
   readonly native: native.NativeTensor;
@@ -28,6 +28,7 @@ export class Tensor implements Disposable {
     this.native = handle;
     this.dtype = handle.dtype as DType;
     this.shape = handle.shape;
+    this.device = handle.device as Device;
     register(this);
   }
 
@@ -36,9 +37,22 @@ export class Tensor implements Disposable {
    *
    * @param dtype By default the array's own; float32 values may also be given for `bfloat16` and
    * `float16` (rounded to nearest even).
-   * @throws {TensorError} `shape` where the count doesn't fit, `dtype` where the array can't hold it.
+   * @param device By default the processor.
+   * @throws {TensorError} `shape` where the count doesn't fit, `dtype` where the array can't hold it,
+   * `device` where there is no such device.
    */
-  static from(values: TensorData | readonly number[], shape: readonly number[], dtype?: DType): Tensor {
+  static from(
+    values: TensorData | readonly number[],
+    shape: readonly number[],
+    dtype?: DType,
+    device: Device = "cpu",
+  ): Tensor {
+    if (device === "cpu") return Tensor.#here(values, shape, dtype);
+    using here = Tensor.#here(values, shape, dtype);
+    return here.toDevice(device);
+  }
+
+  static #here(values: TensorData | readonly number[], shape: readonly number[], dtype?: DType): Tensor {
     const array = Array.isArray(values) ? toArray(values, dtype ?? "float32") : (values as TensorData);
     const held = heldDType(array);
     const wanted = dtype ?? held;
@@ -62,14 +76,23 @@ export class Tensor implements Disposable {
     return new Tensor(callNative(() => native.NativeTensor.fromBytes(bytes, dtype, [...shape])));
   }
 
-  /** A tensor of one value. */
-  static full(shape: readonly number[], value: number, dtype: DType = "float32"): Tensor {
-    return new Tensor(callNative(() => native.fill(dtype, [...shape], value)));
+  /**
+   * A tensor of one value.
+   *
+   * @throws {TensorError} `device` where there is no such device.
+   */
+  static full(
+    shape: readonly number[],
+    value: number,
+    dtype: DType = "float32",
+    device: Device = "cpu",
+  ): Tensor {
+    return new Tensor(callNative(() => native.fill(dtype, [...shape], value, device)));
   }
 
   /** A tensor of zeros. */
-  static zeros(shape: readonly number[], dtype: DType = "float32"): Tensor {
-    return Tensor.full(shape, 0, dtype);
+  static zeros(shape: readonly number[], dtype: DType = "float32", device: Device = "cpu"): Tensor {
+    return Tensor.full(shape, 0, dtype, device);
   }
 
   /** The number of dimensions. */
@@ -196,6 +219,18 @@ export class Tensor implements Disposable {
   /** The same values in another dtype, to nearest even: another handle where it is this one, else a copy. */
   to(dtype: DType): Tensor {
     return dtype === this.dtype ? this.share() : this.#copy(dtype);
+  }
+
+  /**
+   * The same values on another device, row-major: another handle where they are there already, else a
+   * copy. Operations take tensors of one device; nothing is moved without this call.
+   *
+   * @param ahead Copy beside what the device computes, for what is needed later; by default false.
+   * @throws {TensorError} `device` where there is no such device.
+   */
+  toDevice(device: Device, { ahead = false }: { readonly ahead?: boolean } = {}): Tensor {
+    if (device === this.device) return this.share();
+    return new Tensor(callNative(() => this.native.toDevice(device, ahead)));
   }
 
   /** Another handle to this view, with a life of its own. */

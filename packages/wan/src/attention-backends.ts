@@ -1,5 +1,5 @@
 import { AttentionRegistry } from "@wan-ts/attention";
-import { NativeAttentionBackend } from "@wan-ts/attention-native";
+import { CudaAttentionBackend, NativeAttentionBackend } from "@wan-ts/attention-native";
 import { ReferenceAttentionBackend } from "@wan-ts/attention-reference";
 
 /**
@@ -7,5 +7,9 @@ import { ReferenceAttentionBackend } from "@wan-ts/attention-reference";
  * pass it to `fromPretrained`.
  */
 export function defaultAttentionRegistry(): AttentionRegistry {
-  return new AttentionRegistry([new NativeAttentionBackend(), new ReferenceAttentionBackend()]);
+  return new AttentionRegistry([
+    new NativeAttentionBackend(),
+    new CudaAttentionBackend(),
+    new ReferenceAttentionBackend(),
+  ]);
 }

@@ -21,7 +21,7 @@ import {
 } from "@wan-ts/models";
 import type { ModuleNode, LoadOptions as ParameterOptions } from "@wan-ts/nn";
 import type { QuantizationConfig } from "@wan-ts/quantization";
-import type { DType } from "@wan-ts/tensor";
+import { type Device, type DType, Tensor } from "@wan-ts/tensor";
 import { Tokenizer } from "@wan-ts/text";
 import type { OpenOptions, WanCheckpoint } from "./checkpoint.ts";
 import type { ImageEncoder } from "./encode-image.ts";
@@ -36,6 +36,8 @@ export type AttendingModel = "transformer" | "transformer2" | "textEncoder" | "i
 export interface LoadOptions extends OpenOptions {
   /** Of the transformers and the text encoder; the VAE and the image encoder are float32. By default bfloat16. */
   readonly dtype?: DType | undefined;
+  /** Where to hold weights and compute; by default the processor. */
+  readonly device?: Device | undefined;
   /** Attention backends to choose from, best first; by default those that come with wan-ts. */
   readonly attention?: AttentionRegistry | undefined;
   /**
@@ -70,6 +72,8 @@ export interface LoadOptions extends OpenOptions {
 export interface WanComponents extends Disposable {
   /** Of the transformers and of embeddings. */
   readonly dtype: DType;
+  /** Where the models compute. */
+  readonly device: Device;
   readonly tokenizer: Tokenizer;
   readonly textEncoder: WeightedModel<Umt5Encoder>;
   readonly transformer: WeightedModel<WanTransformer>;
@@ -82,9 +86,10 @@ export interface WanComponents extends Disposable {
  * Loads a checkpoint's models. Attention backends, then every tensor's name, shape and dtype are
  * checked before the first weight is read.
  *
- * @throws {UnknownBackendError}, {UnsupportedAttentionError}, {ContextParallelError} for a split that can't
- * be, {TokenizerFileError}, {HubError}, {SafetensorsError}, {StateError}, {CheckpointError} where weights
- * are stored in another quantization
+ * @throws {TensorError} `device` where there is no such device, {UnknownBackendError},
+ * {UnsupportedAttentionError}, {ContextParallelError} for a split that can't be, {TokenizerFileError},
+ * {HubError}, {SafetensorsError}, {StateError}, {CheckpointError} where weights are stored in another
+ * quantization
  */
 export async function loadComponents(
   checkpoint: WanCheckpoint,
@@ -92,14 +97,17 @@ export async function loadComponents(
 ): Promise<WanComponents> {
   const { directory, textEncoder: textConfig, vae: vaeConfig, imageEncoder: imageConfig } = checkpoint;
   const dtype = options.dtype ?? "bfloat16";
+  const device = options.device ?? "cpu";
   const onDemand = options.cpuOffload ?? false;
+  // Before anything is read: a device that isn't there is told at once.
+  Tensor.zeros([0], "float32", device).dispose();
   const attention = chooseModelAttention(checkpoint, options);
   const parallelizer = new ContextParallelizer(options.ranks);
   const weighted = <M extends ModuleNode>(
     name: ComponentName,
     module: M,
     read: ParameterOptions,
-  ): WeightedModel<M> => new WeightedModel(module, directory.component(name), { ...read, onDemand });
+  ): WeightedModel<M> => new WeightedModel(module, directory.component(name), { ...read, device, onDemand });
   const transformerOf = (
     name: "transformer" | "transformer2",
     config: TransformerConfig,
@@ -168,5 +176,5 @@ export async function loadComponents(
     dispose();
     throw error;
   }
-  return { dtype, tokenizer, ...models, imageEncoder, [Symbol.dispose]: dispose };
+  return { dtype, device, tokenizer, ...models, imageEncoder, [Symbol.dispose]: dispose };
 }

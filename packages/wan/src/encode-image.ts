@@ -1,6 +1,6 @@
 import { type ClipPreprocessorConfig, clipPreprocess, type RgbImage } from "@wan-ts/media";
 import type { ClipVisionEncoder } from "@wan-ts/models";
-import { concatenate, type DType, scope, Tensor } from "@wan-ts/tensor";
+import { concatenate, type Device, type DType, scope, Tensor } from "@wan-ts/tensor";
 import type { WeightedModel } from "./weighted-model.ts";
 
 /** What turns the given frames into image tokens. */
@@ -15,11 +15,12 @@ export function encodeImages(
   preprocessor: ClipPreprocessorConfig,
   images: readonly RgbImage[],
   dtype: DType,
+  device: Device,
 ): Tensor {
   return scope(() => {
     const states = images.map((image) => {
       const { data, height, width } = clipPreprocess(image, preprocessor);
-      return encoder.call({ pixelValues: Tensor.from(data, [1, 3, height, width]) });
+      return encoder.call({ pixelValues: Tensor.from(data, [1, 3, height, width], "float32", device) });
     });
     return concatenate(states, 0).to(dtype);
   });

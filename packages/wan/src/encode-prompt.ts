@@ -1,5 +1,5 @@
 import type { Umt5Encoder } from "@wan-ts/models";
-import { allFinite, type Cancellation, type DType, keep, pad, scope, Tensor } from "@wan-ts/tensor";
+import { allFinite, type Cancellation, type Device, type DType, keep, pad, scope, Tensor } from "@wan-ts/tensor";
 import { cleanPrompt, type Encoded, type Tokenizer } from "@wan-ts/text";
 import { NonFiniteError } from "./errors.ts";
 import { PromptCache } from "./prompt-cache.ts";
@@ -11,6 +11,8 @@ export interface PromptEncoderParts {
   readonly textEncoder: WeightedModel<Umt5Encoder>;
   /** Of the embeddings. */
   readonly dtype: DType;
+  /** Where the text encoder is, and the embeddings. */
+  readonly device: Device;
   /** Prompts whose embeddings are kept for later calls. */
   readonly cacheSize: number;
 }
@@ -41,7 +43,7 @@ export class PromptEncoder implements Disposable {
     maxSequenceLength: number,
     cancellation: Cancellation,
   ): Promise<Tensor[]> {
-    const { dtype } = this.#parts;
+    const { dtype, device } = this.#parts;
     using tokens = new DisposableStack(); // Embeddings of the prompts' own tokens.
     const states = new Map<string, Tensor>();
     const texts = prompts.map(cleanPrompt);
@@ -54,7 +56,7 @@ export class PromptEncoder implements Disposable {
       using borrowed = await this.#parts.textEncoder.borrow();
       for (const text of fresh) {
         const encoded = await this.#parts.tokenizer.encode(text, { maxLength: maxSequenceLength });
-        const state = tokens.use(cancellation.run(() => encodeTokens(borrowed.module, encoded, dtype)));
+        const state = tokens.use(cancellation.run(() => encodeTokens(borrowed.module, encoded, dtype, device)));
         if (!(await allFinite(state))) throw new NonFiniteError("prompt embeddings");
         states.set(text, state);
         this.cache.set({ text, maxSequenceLength, dtype }, state);
@@ -77,10 +79,11 @@ function encodeTokens(
   textEncoder: Umt5Encoder,
   { ids, attentionMask, length }: Encoded,
   dtype: DType,
+  device: Device,
 ): Tensor {
   return scope(() => {
-    const inputIds = Tensor.from(ids.subarray(0, length), [1, length]);
-    const mask = Tensor.from(attentionMask.subarray(0, length), [1, length]);
+    const inputIds = Tensor.from(ids.subarray(0, length), [1, length]).toDevice(device);
+    const mask = Tensor.from(attentionMask.subarray(0, length), [1, length]).toDevice(device);
     return textEncoder.call({ inputIds, attentionMask: mask }).to(dtype);
   });
 }

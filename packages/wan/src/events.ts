@@ -9,6 +9,8 @@ export interface StageEvent {
   readonly seconds: number;
   /** The most tensor bytes held at once during the stage; mapped weights don't count. */
   readonly peakBytes: number;
+  /** The most tensor bytes held at once on CUDA devices during the stage. */
+  readonly peakDeviceBytes: number;
 }
 
 /** A denoising step that ended. */

@@ -60,12 +60,12 @@ export class WanImageToVideoPipeline extends WanPipeline<ImageToVideoOptions> {
   /** (images, tokens, imageDim) of the transformer's dtype, which the caller disposes. */
   async #embedImages(options: ImageToVideoOptions, cancellation: Cancellation): Promise<Tensor> {
     const { imageEncoder } = this.components;
-    if (options.imageEmbeds) return settled(options.imageEmbeds.to(this.dtype), "image embeddings");
+    if (options.imageEmbeds) return settled(this.given(options.imageEmbeds), "image embeddings");
     if (!imageEncoder) throw new PipelineInputError("imageEmbeds", "given", "missing");
     const images: RgbImage[] = options.lastImage ? [options.image, options.lastImage] : [options.image];
     using borrowed = await imageEncoder.encoder.borrow();
     const embeds = cancellation.run(() =>
-      encodeImages(borrowed.module, imageEncoder.preprocessor, images, this.dtype),
+      encodeImages(borrowed.module, imageEncoder.preprocessor, images, this.dtype, this.device),
     );
     return await settled(embeds, "image embeddings");
   }
@@ -80,8 +80,8 @@ export class WanImageToVideoPipeline extends WanPipeline<ImageToVideoOptions> {
     const encoded = await settled(
       cancellation.run(() =>
         expandTimesteps
-          ? encodeFirstFrame(vae.module, options.image, sizes)
-          : encodeCondition(vae.module, options, sizes),
+          ? encodeFirstFrame(vae.module, options.image, sizes, this.device)
+          : encodeCondition(vae.module, options, sizes, this.device),
       ),
       "encoded image",
     );

@@ -6,7 +6,6 @@ import {
   umt5AttentionRequests,
   vaeAttentionRequests,
 } from "@wan-ts/models";
-import type { Device } from "@wan-ts/tensor";
 import { defaultAttentionRegistry } from "./attention-backends.ts";
 import type { WanCheckpoint } from "./checkpoint.ts";
 import type { AttendingModel, LoadOptions } from "./components.ts";
@@ -20,8 +19,6 @@ export interface ModelAttention {
   readonly vae: AttentionDispatcher;
 }
 
-const device: Device = "cpu";
-
 /**
  * Chooses the attention backends of a checkpoint's models. Those whose rows or heads ranks share out are
  * `rowInvariant`, unless `parallel.allowRowVariant`; the transformers ask for that when they are split.
@@ -30,7 +27,7 @@ const device: Device = "cpu";
  */
 export function chooseModelAttention(checkpoint: WanCheckpoint, options: LoadOptions): ModelAttention {
   const { textEncoder, vae, imageEncoder, transformer, lowNoiseExpert } = checkpoint;
-  const { dtype = "bfloat16", parallel, parallelTextEncoder, attentionBackend } = options;
+  const { dtype = "bfloat16", device = "cpu", parallel, parallelTextEncoder, attentionBackend } = options;
   const registry = options.attention ?? defaultAttentionRegistry();
   const several = (options.ranks?.world.size ?? 1) > 1;
   const dispatcher = (

@@ -5,6 +5,7 @@ import {
   allFinite,
   Cancellation,
   concatenate,
+  type Device,
   type DType,
   scope,
   type Tensor,
@@ -50,17 +51,22 @@ export abstract class WanPipeline<Options extends GenerateOptions> implements Di
   readonly #prompts: PromptEncoder;
 
   protected constructor(checkpoint: WanCheckpoint, components: WanComponents, options: LoadOptions) {
-    const { tokenizer, textEncoder, dtype } = components;
+    const { tokenizer, textEncoder, dtype, device } = components;
     this.checkpoint = checkpoint;
     this.components = components;
     this.scheduler = checkpoint.scheduler;
     const cacheSize = options.promptCacheSize ?? defaultPromptCacheSize;
-    this.#prompts = new PromptEncoder({ tokenizer, textEncoder, dtype, cacheSize });
+    this.#prompts = new PromptEncoder({ tokenizer, textEncoder, dtype, device, cacheSize });
   }
 
   /** Of the transformers, the text encoder and embeddings. */
   get dtype(): DType {
     return this.components.dtype;
+  }
+
+  /** Where the models compute. */
+  get device(): Device {
+    return this.components.device;
   }
 
   /** The text encoder. */
@@ -144,6 +150,11 @@ export abstract class WanPipeline<Options extends GenerateOptions> implements Di
     }
   }
 
+  /** Embeddings that the caller gave, of the pipeline's dtype and on its device. */
+  protected given(embeddings: Tensor): Tensor {
+    return scope(() => embeddings.toDevice(this.device).to(this.dtype));
+  }
+
   /** Lets go of the weights and of prompts' embeddings. */
   [Symbol.dispose](): void {
     this.#prompts[Symbol.dispose]();
@@ -184,7 +195,9 @@ export abstract class WanPipeline<Options extends GenerateOptions> implements Di
     return await timeStage("denoise", options, async () => {
       const { batch, latentFrames, latentHeight, latentWidth } = sizes;
       const shape = [batch, this.checkpoint.vae.zDim, latentFrames, latentHeight, latentWidth] as const;
-      using noise = options.latents?.share() ?? drawNoise(shape, options.generator);
+      // Drawn on the processor whatever the device, so that a seed gives one video.
+      using drawn = options.latents?.share() ?? drawNoise(shape, options.generator);
+      using noise = drawn.toDevice(this.device);
       return denoise({
         experts: this.#experts(sizes),
         scheduler: this.scheduler,
@@ -229,7 +242,7 @@ export abstract class WanPipeline<Options extends GenerateOptions> implements Di
     );
     for (const row of rows) owned.use(row);
     const embed = async (given: Tensor | undefined, encoded: readonly Tensor[]): Promise<Tensor> => {
-      using single = given ? given.to(this.dtype) : joined(encoded, sizes.prompts / encoded.length);
+      using single = given ? this.given(given) : joined(encoded, sizes.prompts / encoded.length);
       if (given && !(await allFinite(single))) throw new NonFiniteError("prompt embeddings");
       return owned.use(repeatRows(single, sizes.batch / sizes.prompts));
     };

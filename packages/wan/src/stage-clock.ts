@@ -14,6 +14,7 @@ export async function timeStage<T>(
   const started = performance.now();
   const result = await body();
   const seconds = (performance.now() - started) / 1000;
-  options.onStageEnd?.({ stage, seconds, peakBytes: memory().peakBytes });
+  const { peakBytes, peakDeviceBytes } = memory();
+  options.onStageEnd?.({ stage, seconds, peakBytes, peakDeviceBytes });
   return result;
 }

@@ -57,7 +57,9 @@ export function firstFrameCondition(
   const perFrame = (latentHeight / patchHeight) * (latentWidth / patchWidth);
   const tokens = (latentFrames / patchFrames) * perFrame;
   const indices = new Int32Array(tokens).fill(1, perFrame);
-  const timestepOfToken = scope(() => Tensor.from(indices, [1, tokens]).expand([batch, tokens]).contiguous());
+  const timestepOfToken = scope(() =>
+    Tensor.from(indices, [1, tokens], "int32", image.device).expand([batch, tokens]).contiguous(),
+  );
   const withImage = (latents: Tensor): Tensor =>
     scope(() => {
       const frames = latents.to("float32");

@@ -4,13 +4,17 @@ import {
   loadParameters,
   type ModuleNode,
   type LoadOptions as ParameterOptions,
+  type TensorSource,
 } from "@wan-ts/nn";
+import type { Device } from "@wan-ts/tensor";
 import { DisposedError } from "./errors.ts";
 
 /** How a {@link WeightedModel} holds its weights. */
 export interface WeightedModelOptions extends ParameterOptions {
   /** Whether weights are held only while somebody works with the model, and read anew the next time. */
   readonly onDemand: boolean;
+  /** Where weights are held; by default the processor. */
+  readonly device?: Device | undefined;
 }
 
 /** A model whose weights are held at least until this is disposed. */
@@ -102,10 +106,26 @@ export class WeightedModel<M extends ModuleNode> implements Disposable {
     try {
       using source = await openWeights(await this.#component.weights());
       if (this.#disposed) throw new DisposedError(this.#component.name);
-      loadParameters(this.module, source, this.#options);
+      const { device = "cpu" } = this.#options;
+      loadParameters(this.module, onDevice(source, device), this.#options);
     } catch (error) {
       this.#release();
       throw error;
     }
   }
+}
+
+/** A checkpoint whose tensors come straight from its files to a device. */
+function onDevice(source: TensorSource, device: Device): TensorSource {
+  if (device === "cpu") return source;
+  return {
+    description: source.description,
+    names: () => source.names(),
+    entry: (name) => source.entry(name),
+    bytes: (name) => source.bytes(name),
+    tensor: (name) => {
+      using mapped = source.tensor(name);
+      return mapped.toDevice(device);
+    },
+  };
 }

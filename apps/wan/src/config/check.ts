@@ -88,11 +88,6 @@ function refuseUnavailable(config: Config, nameOf: KeyNaming): void {
     if (value === undefined || value === false) continue;
     throw new InputError(`${nameOf(path)} is not available in this version of wan-ts`);
   }
-  if (config.device !== undefined && config.device !== "cpu") {
-    throw new InputError(
-      `${nameOf(["device"])} ${config.device} is not available in this version of wan-ts; use cpu`,
-    );
-  }
 }
 
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {

@@ -2,6 +2,7 @@ import type { Ranks } from "@wan-ts/distributed";
 import { loadImage, type RgbImage } from "@wan-ts/media";
 import {
   availableInstructionSets,
+  type Device,
   type DType,
   Generator,
   instructionSet,
@@ -29,6 +30,7 @@ import { InputError } from "../input-error.ts";
 import { chooseParallelism, type Parallelism } from "../ranks/choose-parallelism.ts";
 import { readCheckpointDefaults } from "./checkpoint-defaults.ts";
 import { embeddedModel } from "./embedded-model.ts";
+import { chooseDevice } from "./device.ts";
 import { checkOutputs, type Outputs } from "./outputs.ts";
 import { sizeOf } from "./size.ts";
 
@@ -88,12 +90,14 @@ const defaultGuidanceScale = 5;
  * machine to it: threads and instruction set.
  *
  * @param joined absent in a process that starts ranks itself, or needs none.
+ * @param purpose a run that is only planned may be for a device that this machine hasn't got.
  * @throws {InputError} and the refusals of the packages.
  */
 export async function prepareJob(
   configFile: string | undefined,
   flags: Config,
   joined?: JoinedRun,
+  purpose: "run" | "planned" = "run",
 ): Promise<Job> {
   const said = mergeConfigs(await readConfig(configFile), flags);
   const { backend } = said.attention ?? {};
@@ -101,6 +105,7 @@ export async function prepareJob(
   if (backend !== undefined) attention.get(backend);
   const nproc = said.parallel?.nproc ?? 1;
   setMachine(said, joined?.threads ?? Math.max(1, Math.floor(threadsAtHand() / nproc)));
+  const device = chooseDevice(said.device, { rank: joined?.ranks?.rank ?? 0, purpose });
   const checkpoint = await openCheckpoint(said.model ?? embeddedModel, {
     scheduler: said.scheduler,
     flowShift: said.flowShift,
@@ -122,7 +127,8 @@ export async function prepareJob(
     checkpoint,
     load: {
       task,
-      dtype: config.dtype ?? fastestDType(),
+      dtype: config.dtype ?? fastestDType(device),
+      device,
       attention,
       attentionBackend: backend,
       cpuOffload: config.cpuOffload,
@@ -192,7 +198,8 @@ function generateOptions(
   };
 }
 
-/** bfloat16 where the processor multiplies it, else float32. */
-function fastestDType(): DType {
+/** bfloat16 where the device multiplies it, else float32. */
+function fastestDType(device: Device): DType {
+  if (device !== "cpu") return "bfloat16";
   return instructionSet() === "avx512bf16" ? "bfloat16" : "float32";
 }

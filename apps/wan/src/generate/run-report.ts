@@ -20,6 +20,7 @@ export class RunReport {
   readonly #started = performance.now();
   readonly #seconds: Record<string, number> = {};
   readonly #peakTensorBytes: Record<string, number> = {};
+  readonly #peakDeviceBytes: Record<string, number> = {};
 
   /** Seconds since the report was made. */
   get totalSeconds(): number {
@@ -35,9 +36,10 @@ export class RunReport {
   }
 
   /** Notes what a stage of the pipeline took. */
-  stageEnded({ stage, seconds, peakBytes }: StageEvent): void {
+  stageEnded({ stage, seconds, peakBytes, peakDeviceBytes }: StageEvent): void {
     this.#seconds[stage] = seconds;
     this.#peakTensorBytes[stage] = peakBytes;
+    this.#peakDeviceBytes[stage] = peakDeviceBytes;
   }
 
   /**
@@ -62,10 +64,12 @@ export class RunReport {
       height: frames.height,
       width: frames.width,
       dtype: pipeline.dtype,
+      device: pipeline.device,
       attention: pipeline.transformer.attentionBackend,
       seconds: { total: this.totalSeconds, ...this.#seconds },
       weightBytes: pipeline.weightBytes,
       peakTensorBytes: this.#peakTensorBytes,
+      peakDeviceBytes: this.#peakDeviceBytes,
       ranks,
       collectives,
     };

@@ -12,6 +12,7 @@ import {
   whatWouldFit,
 } from "@wan-ts/wan";
 import type { Job } from "../generate/job.ts";
+import { freeDeviceBytes } from "../generate/device.ts";
 import { InputError } from "../input-error.ts";
 import { formatBytes } from "./plan-table.ts";
 
@@ -23,7 +24,7 @@ import { formatBytes } from "./plan-table.ts";
  */
 export async function checkMemory(job: Job, ranksHere: number): Promise<void> {
   const { ranks, degrees } = job.parallel;
-  const machine = await describeMachine();
+  const machine = { ...(await describeMachine()), deviceAvailableBytes: freeDeviceBytes(job.load.device) };
   // Of rank 0 alone, as none has more to do.
   const load = { ...job.load, ranks: plannedRanks({ rank: 0, worldSize: ranks }), parallel: degrees };
   const { plan, refusal } = await planJob(ranks > 1 ? { ...job, load } : job, machine);
@@ -56,14 +57,26 @@ export async function planJob(
   try {
     const plan = await planRun(job.checkpoint, runOptions(job), machine);
     if (fitsMemory(plan)) return { plan, refusal: undefined };
-    const worst = plan.stages.find((stage) => stage.neededBytes === plan.neededBytes);
-    const need = `this takes ${formatBytes(plan.neededBytes)} of memory (in ${worst?.stage ?? "all"})`;
-    return { plan, refusal: await withAdvice(need, plan.availableBytes, job, machine) };
+    const { need, availableBytes } = shortageOf(plan);
+    return { plan, refusal: await withAdvice(need, availableBytes, job, machine) };
   } catch (error) {
     if (!(error instanceof InsufficientMemoryError)) throw error;
     const need = `this takes at least ${formatBytes(error.neededBytes)} of memory`;
     return { plan: undefined, refusal: await withAdvice(need, error.availableBytes, job, machine) };
   }
+}
+
+/** What a plan takes more of than can be had. */
+function shortageOf(plan: RunPlan): { readonly need: string; readonly availableBytes: number } {
+  const { neededBytes, availableBytes, peakDeviceBytes, deviceAvailableBytes = 0 } = plan;
+  if (neededBytes > availableBytes) {
+    const worst = plan.stages.find((stage) => stage.neededBytes === neededBytes);
+    const need = `this takes ${formatBytes(neededBytes)} of memory (in ${worst?.stage ?? "all"})`;
+    return { need, availableBytes };
+  }
+  const worst = plan.stages.find((stage) => stage.peakDeviceBytes === peakDeviceBytes);
+  const need = `this takes ${formatBytes(peakDeviceBytes)} of memory of ${plan.device} (in ${worst?.stage ?? "all"})`;
+  return { need, availableBytes: deviceAvailableBytes };
 }
 
 async function withAdvice(need: string, availableBytes: number, job: Job, machine: Machine): Promise<string> {
@@ -81,7 +94,7 @@ export function runOptions({ load, options, images, vaeTiling }: Job): RunOption
 }
 
 function describeFit({ change, plan }: FittingRun): string {
-  return `${flagsOf(change).join(" ")} (${formatBytes(plan.neededBytes)})`;
+  return `${flagsOf(change).join(" ")} (${formatBytes(plan.device === "cpu" ? plan.neededBytes : plan.peakDeviceBytes)})`;
 }
 
 function flagsOf(change: RunChange): string[] {

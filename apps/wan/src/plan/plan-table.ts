@@ -4,35 +4,39 @@ import { formatSeconds } from "../progress.ts";
 /** A plan as people read it. */
 export function planTable(plan: RunPlan, refusal: string | undefined): string {
   const { sizes } = plan;
+  const onDevice = plan.device !== "cpu";
   const videos = sizes.batch === 1 ? "" : `${sizes.batch} videos of `;
   const guidance = sizes.guidanceScale > 1 ? "two passes a step" : "one pass a step";
   return [
     `${videos}${sizes.numFrames} frames of ${sizes.width}×${sizes.height}, ${sizes.steps} steps, ${plan.dtype}; ${plan.tokens} tokens, ${guidance}`,
     "",
     ...table(
-      ["part", "parameters", "read in place", "made on load"],
+      ["part", "parameters", "read in place", "made on load", ...(onDevice ? [plan.device] : [])],
       [
-        ...plan.parts.map(({ part, parameters, mappedBytes, allocatedBytes }) => [
+        ...plan.parts.map(({ part, parameters, mappedBytes, allocatedBytes, deviceBytes }) => [
           part,
           formatCount(parameters),
           formatBytes(mappedBytes),
           formatBytes(allocatedBytes),
+          ...(onDevice ? [formatBytes(deviceBytes)] : []),
         ]),
       ],
     ),
     "",
     ...table(
-      ["stage", "tensors", "peak memory", "operations", "time"],
+      ["stage", "tensors", "peak memory", ...(onDevice ? [plan.device] : []), "operations", "time"],
       plan.stages.map((stage) => [
         stage.stage,
         formatBytes(stage.peakTensorBytes),
         formatBytes(stage.peakResidentBytes),
+        ...(onDevice ? [formatBytes(stage.peakDeviceBytes)] : []),
         `${formatCount(operationsOf(stage))}FLOP`,
         stage.seconds === undefined ? "" : formatSeconds(stage.seconds),
       ]),
     ),
     "",
     `memory  ${formatBytes(plan.peakResidentBytes)} at most, of ${formatBytes(plan.availableBytes)} that can be had${evictable(plan)}`,
+    ...(onDevice ? [deviceLine(plan)] : []),
     `work    ${formatCount(plan.flops)}FLOP`,
     ...(plan.seconds === undefined
       ? []
@@ -40,6 +44,12 @@ export function planTable(plan: RunPlan, refusal: string | undefined): string {
     ...(refusal === undefined ? [] : ["", `This won't run: ${refusal}.`]),
     "",
   ].join("\n");
+}
+
+function deviceLine({ device, peakDeviceBytes, deviceAvailableBytes }: RunPlan): string {
+  const had =
+    deviceAvailableBytes === undefined ? "" : `, of ${formatBytes(deviceAvailableBytes)} that can be had`;
+  return `${device}  ${formatBytes(peakDeviceBytes)} of tensors at most${had}`;
 }
 
 function evictable({ peakResidentBytes, neededBytes }: RunPlan): string {

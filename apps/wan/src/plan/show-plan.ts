@@ -2,6 +2,7 @@ import { threads } from "@wan-ts/tensor";
 import { describeMachine, measureSpeed, type RunPlan } from "@wan-ts/wan";
 import type { PlanFlags } from "../arguments.ts";
 import type { Config } from "../config/schema.ts";
+import { freeDeviceBytes } from "../generate/device.ts";
 import { type Job, prepareJob } from "../generate/job.ts";
 import { checkingInput, InputError } from "../input-error.ts";
 import { planJob } from "./check-memory.ts";
@@ -23,8 +24,9 @@ export async function showPlan(
 ): Promise<void> {
   // Ranks that aren't of this machine have its like for themselves.
   const planned = asked.ranks === undefined ? undefined : { size: asked.ranks, threads: threads() };
-  const job = await checkingInput(() => prepareJob(configFile, flags, planned));
-  const machine = { ...(await describeMachine()), speed: await measureSpeed() };
+  const job = await checkingInput(() => prepareJob(configFile, flags, planned, "planned"));
+  const deviceAvailableBytes = asked.deviceMemory ?? freeDeviceBytes(job.load.device);
+  const machine = { ...(await describeMachine()), deviceAvailableBytes, speed: await measureSpeed() };
   const { plan, refusal } = await checkingInput(() => planJob(job, machine));
   if (!plan) throw new InputError(refusal);
   const ranks = await checkingInput(() => planJobRanks(job, machine, plan, asked));

@@ -8,7 +8,7 @@ mod quantization;
 
 use crate::error::{self, from_runtime};
 use crate::stream::cpu;
-use crate::tensor::{NativeTensor, to_dtype, to_size, to_sizes};
+use crate::tensor::{NativeTensor, to_device, to_dtype, to_size, to_sizes};
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
 use tensor_runtime::operations::{

@@ -10,9 +10,10 @@ pub fn copy(input: &NativeTensor, dtype: String) -> Result<NativeTensor> {
 
 /// A tensor of one value.
 #[napi(catch_unwind)]
-pub fn fill(dtype: String, shape: Vec<f64>, value: f64) -> Result<NativeTensor> {
+pub fn fill(dtype: String, shape: Vec<f64>, value: f64, device: String) -> Result<NativeTensor> {
     let shape = to_sizes("fill", "shape", &shape)?;
-    handle(operations::fill(cpu(), to_dtype("fill", &dtype)?, &shape, value))
+    let device = to_device("fill", &device)?;
+    handle(operations::fill_on(cpu(), device, to_dtype("fill", &dtype)?, &shape, value))
 }
 
 /// Tensors one after the other along `dim`.

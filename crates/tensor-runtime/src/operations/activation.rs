@@ -1,6 +1,6 @@
 //! Activation functions.
 
-use super::check;
+use super::{check, gpu_types::on_gpu};
 use crate::error::RuntimeError;
 use crate::stream::Stream;
 use crate::tensor::Tensor;
@@ -17,9 +17,17 @@ pub fn activation(
     check::is_float("activation", "input", input)?;
     let output = (input.dtype(), input.shape().to_vec());
     let inputs = vec![input.clone()];
-    let [output] = stream.submit("activation", inputs, [output], move |cpu, inputs, outputs| {
-        unary::activation(cpu, kind, &inputs[0], &outputs[0]);
-        Ok(())
-    })?;
+    let [output] = stream.submit(
+        "activation",
+        inputs,
+        [output],
+        move |cpu, inputs, outputs| {
+            unary::activation(cpu, kind, &inputs[0], &outputs[0]);
+            Ok(())
+        },
+        move |gpu, inputs, outputs| {
+            Ok(cuda_kernels::unary::activation(gpu, on_gpu(kind), &inputs[0], &outputs[0])?)
+        },
+    )?;
     Ok(output)
 }

@@ -9,10 +9,16 @@ use cpu_kernels::{DType, finite};
 /// are, nor is any element of an empty tensor.
 pub fn all_finite(stream: &Stream, input: &Tensor) -> Result<Tensor, RuntimeError> {
     let (inputs, output) = (vec![input.clone()], (DType::UInt8, vec![1]));
-    let [output] = stream.submit("allFinite", inputs, [output], |cpu, inputs, outputs| {
-        let finite = finite::all_finite(cpu, &inputs[0]);
-        cpu_kernels::movement::fill(cpu, &outputs[0], f64::from(u8::from(finite)));
-        Ok(())
-    })?;
+    let [output] = stream.submit(
+        "allFinite",
+        inputs,
+        [output],
+        |cpu, inputs, outputs| {
+            let finite = finite::all_finite(cpu, &inputs[0]);
+            cpu_kernels::movement::fill(cpu, &outputs[0], f64::from(u8::from(finite)));
+            Ok(())
+        },
+        |gpu, inputs, outputs| Ok(cuda_kernels::finite::all_finite(gpu, &inputs[0], &outputs[0])?),
+    )?;
     Ok(output)
 }

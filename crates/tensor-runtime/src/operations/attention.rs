@@ -7,6 +7,8 @@ use crate::stream::Stream;
 use crate::tensor::Tensor;
 use cpu_kernels::attention::{self, AttentionArguments, MAX_HEAD_SIZE};
 use cpu_kernels::{Cpu, DType, TensorMut, TensorRef};
+use cuda::CudaError;
+use cuda_kernels::{DeviceView, Gpu, attention as gpu_attention};
 
 const NAME: &str = "attention";
 
@@ -64,18 +66,21 @@ pub fn attention(
         check::broadcasts_to(NAME, "mask", mask, "the scores (B, H, Sq, Sk)", &whole)?;
         inputs.push(with_whole_rows(stream, mask)?.expanded(&whole)?);
     }
-    let kernel = move |cpu: &Cpu<'_>, inputs: &[TensorRef<'_>], outputs: &[TensorMut<'_>]| {
+    let cpu = move |cpu: &Cpu<'_>, inputs: &[TensorRef<'_>], outputs: &[TensorMut<'_>]| {
         run(cpu, inputs, outputs, scale as f32);
         Ok(())
+    };
+    let cuda = move |gpu: &Gpu, inputs: &[DeviceView], outputs: &[DeviceView]| {
+        Ok(run_on_gpu(gpu, inputs, outputs, scale as f32)?)
     };
     let output = (query.dtype(), query.shape().to_vec());
     if with_log_sum_exp {
         let sums = (DType::Float32, vec![batch, queries, heads]);
         let outputs = [output, sums.clone(), sums];
-        let [output, rounded, residue] = stream.submit(NAME, inputs, outputs, kernel)?;
+        let [output, rounded, residue] = stream.submit(NAME, inputs, outputs, cpu, cuda)?;
         Ok((output, Some(LogSumExp { rounded, residue })))
     } else {
-        let [output] = stream.submit(NAME, inputs, [output], kernel)?;
+        let [output] = stream.submit(NAME, inputs, [output], cpu, cuda)?;
         Ok((output, None))
     }
 }
@@ -97,6 +102,31 @@ fn run(cpu: &Cpu, inputs: &[TensorRef], outputs: &[TensorMut], scale: f32) {
         },
     };
     attention::attention(cpu, &arguments);
+}
+
+fn run_on_gpu(
+    gpu: &Gpu,
+    inputs: &[DeviceView],
+    outputs: &[DeviceView],
+    scale: f32,
+) -> Result<(), CudaError> {
+    let [query, key, value, ..] = inputs else { unreachable!("three at least were submitted") };
+    let log_sum_exp = match outputs {
+        [_, rounded, residue] => Some(gpu_attention::LogSumExp { rounded, residue }),
+        _ => None,
+    };
+    gpu_attention::attention(
+        gpu,
+        &gpu_attention::AttentionArguments {
+            query,
+            key,
+            value,
+            mask: inputs.get(3),
+            scale,
+            output: &outputs[0],
+            log_sum_exp,
+        },
+    )
 }
 
 /// The view again, for arguments that own theirs.

@@ -1,6 +1,6 @@
 //! Arithmetic on two tensors, or on a tensor and a number.
 
-use super::check;
+use super::{check, gpu_types::binary_on_gpu};
 use crate::error::RuntimeError;
 use crate::stream::Stream;
 use crate::tensor::{Tensor, broadcast_shape};
@@ -27,10 +27,19 @@ pub fn binary(
     })?;
     let inputs = vec![left.clone(), right.clone()];
     let output = (left.dtype(), shape);
-    let [output] = stream.submit(name, inputs, [output], move |cpu, inputs, outputs| {
-        binary::binary(cpu, operation, &inputs[0], &inputs[1], &outputs[0]);
-        Ok(())
-    })?;
+    let [output] = stream.submit(
+        name,
+        inputs,
+        [output],
+        move |cpu, inputs, outputs| {
+            binary::binary(cpu, operation, &inputs[0], &inputs[1], &outputs[0]);
+            Ok(())
+        },
+        move |gpu, inputs, outputs| {
+            let (kind, output) = (binary_on_gpu(operation), &outputs[0]);
+            Ok(cuda_kernels::binary::binary(gpu, kind, &inputs[0], &inputs[1], output)?)
+        },
+    )?;
     Ok(output)
 }
 
@@ -48,11 +57,19 @@ pub fn binary_scalar(
     check_division(operation, left)?;
     check::is_representable(name, "right", left.dtype(), right)?;
     let output = (left.dtype(), left.shape().to_vec());
-    let [output] =
-        stream.submit(name, vec![left.clone()], [output], move |cpu, inputs, outputs| {
+    let [output] = stream.submit(
+        name,
+        vec![left.clone()],
+        [output],
+        move |cpu, inputs, outputs| {
             binary::binary_scalar(cpu, operation, &inputs[0], right, &outputs[0]);
             Ok(())
-        })?;
+        },
+        move |gpu, inputs, outputs| {
+            let (kind, output) = (binary_on_gpu(operation), &outputs[0]);
+            Ok(cuda_kernels::binary::binary_scalar(gpu, kind, &inputs[0], right, output)?)
+        },
+    )?;
     Ok(output)
 }
 

@@ -7,6 +7,7 @@ use crate::stream::Stream;
 use crate::tensor::Tensor;
 use cpu_kernels::DType;
 use cpu_kernels::quantization::blockwise;
+use cuda_kernels::quantization::blockwise as gpu_blockwise;
 
 fn check_table(
     operation: &'static str,
@@ -39,10 +40,21 @@ pub fn quantize_blockwise(
     let blocks = input.layout().count().div_ceil(block_size);
     let outputs = [(DType::UInt8, input.shape().to_vec()), (DType::Float32, vec![blocks])];
     let inputs = vec![contiguous(stream, input)?, contiguous(stream, table)?];
-    stream.submit(NAME, inputs, outputs, move |cpu, inputs, outputs| {
-        blockwise::quantize(cpu, &inputs[0], &inputs[1], block_size, &outputs[0], &outputs[1]);
-        Ok(())
-    })
+    stream.submit(
+        NAME,
+        inputs,
+        outputs,
+        move |cpu, inputs, outputs| {
+            blockwise::quantize(cpu, &inputs[0], &inputs[1], block_size, &outputs[0], &outputs[1]);
+            Ok(())
+        },
+        move |gpu, inputs, outputs| {
+            let ([input, table], [codes, absmax]) = (inputs, outputs) else {
+                unreachable!("two inputs and two outputs were submitted")
+            };
+            Ok(gpu_blockwise::quantize(gpu, input, table, block_size, codes, absmax)?)
+        },
+    )
 }
 
 /// table\[code\] · the scale of the code's block, float32 of the shape of `codes`: what
@@ -68,10 +80,19 @@ pub fn dequantize_blockwise(
     let inputs =
         vec![contiguous(stream, codes)?, contiguous(stream, absmax)?, contiguous(stream, table)?];
     let output = (DType::Float32, codes.shape().to_vec());
-    let [output] = stream.submit(NAME, inputs, [output], move |cpu, inputs, outputs| {
-        let [codes, absmax, table] = inputs else { unreachable!("three were submitted") };
-        blockwise::dequantize(cpu, codes, absmax, table, block_size, &outputs[0]);
-        Ok(())
-    })?;
+    let [output] = stream.submit(
+        NAME,
+        inputs,
+        [output],
+        move |cpu, inputs, outputs| {
+            let [codes, absmax, table] = inputs else { unreachable!("three were submitted") };
+            blockwise::dequantize(cpu, codes, absmax, table, block_size, &outputs[0]);
+            Ok(())
+        },
+        move |gpu, inputs, outputs| {
+            let [codes, absmax, table] = inputs else { unreachable!("three were submitted") };
+            Ok(gpu_blockwise::dequantize(gpu, codes, absmax, table, block_size, &outputs[0])?)
+        },
+    )?;
     Ok(output)
 }

@@ -1,12 +1,13 @@
 //! The normalisation of the Wan VAE.
 
-use super::check;
 use super::copy::with_whole_rows;
+use super::{check, gpu_types::on_gpu};
 use crate::error::RuntimeError;
 use crate::stream::Stream;
 use crate::tensor::Tensor;
 use cpu_kernels::linear::Activation;
 use cpu_kernels::normalization;
+use cuda_kernels::normalization as gpu_normalization;
 
 /// What [`channel_norm`] does after normalising.
 #[derive(Clone)]
@@ -39,10 +40,20 @@ pub fn channel_norm(
         inputs.push(bias);
     }
     let output = (input.dtype(), input.shape().to_vec());
-    let [output] = stream.submit(NAME, inputs, [output], move |cpu, inputs, outputs| {
-        let (input, weight, bias) = (&inputs[0], &inputs[1], inputs.get(2));
-        normalization::channel_norm(cpu, input, weight, bias, activation, &outputs[0]);
-        Ok(())
-    })?;
+    let [output] = stream.submit(
+        NAME,
+        inputs,
+        [output],
+        move |cpu, inputs, outputs| {
+            let (input, weight, bias) = (&inputs[0], &inputs[1], inputs.get(2));
+            normalization::channel_norm(cpu, input, weight, bias, activation, &outputs[0]);
+            Ok(())
+        },
+        move |gpu, inputs, outputs| {
+            let (input, weight, bias) = (&inputs[0], &inputs[1], inputs.get(2));
+            let activation = on_gpu(activation);
+            Ok(gpu_normalization::channel_norm(gpu, input, weight, bias, activation, &outputs[0])?)
+        },
+    )?;
     Ok(output)
 }

@@ -26,9 +26,17 @@ pub fn clamp(stream: &Stream, input: &Tensor, low: f64, high: f64) -> Result<Ten
     }
     let output = (input.dtype(), input.shape().to_vec());
     let inputs = vec![input.clone()];
-    let [output] = stream.submit("clamp", inputs, [output], move |cpu, inputs, outputs| {
-        unary::clamp(cpu, &inputs[0], low, high, &outputs[0]);
-        Ok(())
-    })?;
+    let [output] = stream.submit(
+        "clamp",
+        inputs,
+        [output],
+        move |cpu, inputs, outputs| {
+            unary::clamp(cpu, &inputs[0], low, high, &outputs[0]);
+            Ok(())
+        },
+        move |gpu, inputs, outputs| {
+            Ok(cuda_kernels::unary::clamp(gpu, &inputs[0], low, high, &outputs[0])?)
+        },
+    )?;
     Ok(output)
 }

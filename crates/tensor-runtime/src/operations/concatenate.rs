@@ -38,10 +38,17 @@ pub fn concatenate(
         shape[dim] = shape[dim].saturating_add(tensor.shape()[dim]);
     }
     let output = (first.dtype(), shape);
-    let [output] =
-        stream.submit(NAME, tensors.to_vec(), [output], move |cpu, inputs, outputs| {
+    let [output] = stream.submit(
+        NAME,
+        tensors.to_vec(),
+        [output],
+        move |cpu, inputs, outputs| {
             movement::concatenate(cpu, inputs, dim, &outputs[0]);
             Ok(())
-        })?;
+        },
+        move |gpu, inputs, outputs| {
+            Ok(cuda_kernels::movement::concatenate(gpu, inputs, dim, &outputs[0])?)
+        },
+    )?;
     Ok(output)
 }

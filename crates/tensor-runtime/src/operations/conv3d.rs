@@ -6,6 +6,7 @@ use crate::error::RuntimeError;
 use crate::stream::Stream;
 use crate::tensor::Tensor;
 use cpu_kernels::conv::{self, ConvGeometry};
+use cuda_kernels::conv as gpu_conv;
 
 /// weight ∗ input + bias over time, height and width, as torch's `conv3d` with zero padding, on
 /// channels-last video: input (B, T, H, W, C), weight (O, C, kT, kH, kW) as torch stores it, bias
@@ -65,9 +66,18 @@ pub fn conv3d(
         inputs.push(contiguous(stream, bias)?);
     }
     let output = (input.dtype(), vec![batch, time, height, width, columns]);
-    let [output] = stream.submit(NAME, inputs, [output], move |cpu, inputs, outputs| {
-        conv::conv3d(cpu, &inputs[0], &inputs[1], inputs.get(2), &geometry, &outputs[0]);
-        Ok(())
-    })?;
+    let [output] = stream.submit(
+        NAME,
+        inputs,
+        [output],
+        move |cpu, inputs, outputs| {
+            conv::conv3d(cpu, &inputs[0], &inputs[1], inputs.get(2), &geometry, &outputs[0]);
+            Ok(())
+        },
+        move |gpu, inputs, outputs| {
+            let (input, weight, bias) = (&inputs[0], &inputs[1], inputs.get(2));
+            Ok(gpu_conv::conv3d(gpu, input, weight, bias, stride, padding, &outputs[0])?)
+        },
+    )?;
     Ok(output)
 }

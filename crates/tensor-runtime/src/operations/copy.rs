@@ -11,10 +11,16 @@ use cpu_kernels::{DType, movement};
 /// integer's range, and NaN becomes 0; integers become narrower ones by their low bits.
 pub fn copy(stream: &Stream, input: &Tensor, dtype: DType) -> Result<Tensor, RuntimeError> {
     let output = (dtype, input.shape().to_vec());
-    let [output] = stream.submit("to", vec![input.clone()], [output], |cpu, inputs, outputs| {
-        movement::copy(cpu, &inputs[0], &outputs[0]);
-        Ok(())
-    })?;
+    let [output] = stream.submit(
+        "to",
+        vec![input.clone()],
+        [output],
+        |cpu, inputs, outputs| {
+            movement::copy(cpu, &inputs[0], &outputs[0]);
+            Ok(())
+        },
+        |gpu, inputs, outputs| Ok(cuda_kernels::movement::copy(gpu, &inputs[0], &outputs[0])?),
+    )?;
     Ok(output)
 }
 

@@ -25,9 +25,19 @@ pub fn gated_residual(
     check::broadcasts_to(NAME, "gate", gate, "residual", residual.shape())?;
     let inputs = vec![residual.clone(), update.clone(), gate.clone()];
     let output = (residual.dtype(), residual.shape().to_vec());
-    let [output] = stream.submit(NAME, inputs, [output], |cpu, inputs, outputs| {
-        combination::gated_residual(cpu, &inputs[0], &inputs[1], &inputs[2], &outputs[0]);
-        Ok(())
-    })?;
+    let [output] = stream.submit(
+        NAME,
+        inputs,
+        [output],
+        |cpu, inputs, outputs| {
+            combination::gated_residual(cpu, &inputs[0], &inputs[1], &inputs[2], &outputs[0]);
+            Ok(())
+        },
+        |gpu, inputs, outputs| {
+            let [residual, update, gate] = inputs else { unreachable!("three were submitted") };
+            let output = &outputs[0];
+            Ok(cuda_kernels::combination::gated_residual(gpu, residual, update, gate, output)?)
+        },
+    )?;
     Ok(output)
 }

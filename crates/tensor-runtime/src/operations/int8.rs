@@ -7,6 +7,7 @@ use crate::stream::Stream;
 use crate::tensor::Tensor;
 use cpu_kernels::DType;
 use cpu_kernels::quantization::int8;
+use cuda_kernels::quantization::int8 as gpu_int8;
 
 /// 8-bit codes of the rows of a float `input` (N, K) → codes, int8 (N, K), and the greatest
 /// magnitude of each row, float32 (N). Elements are rounded to float16 first. The bytes are
@@ -19,10 +20,16 @@ pub fn quantize_int8(stream: &Stream, input: &Tensor) -> Result<[Tensor; 2], Run
     check::has_rank(NAME, "input", input, "(N, K)", 2)?;
     let outputs = [(DType::Int8, input.shape().to_vec()), (DType::Float32, vec![input.shape()[0]])];
     let inputs = vec![contiguous(stream, input)?];
-    stream.submit(NAME, inputs, outputs, |cpu, inputs, outputs| {
-        int8::quantize(cpu, &inputs[0], &outputs[0], &outputs[1]);
-        Ok(())
-    })
+    stream.submit(
+        NAME,
+        inputs,
+        outputs,
+        |cpu, inputs, outputs| {
+            int8::quantize(cpu, &inputs[0], &outputs[0], &outputs[1]);
+            Ok(())
+        },
+        |gpu, inputs, outputs| Ok(gpu_int8::quantize(gpu, &inputs[0], &outputs[0], &outputs[1])?),
+    )
 }
 
 /// code · scale / 127 in float32 for `codes`, int8 (N, K), and `absmax`, float32 (N) → (N, K),
@@ -46,9 +53,15 @@ pub fn dequantize_int8(
     }
     let inputs = vec![contiguous(stream, codes)?, contiguous(stream, absmax)?];
     let output = (dtype, codes.shape().to_vec());
-    let [output] = stream.submit(NAME, inputs, [output], |cpu, inputs, outputs| {
-        int8::dequantize(cpu, &inputs[0], &inputs[1], &outputs[0]);
-        Ok(())
-    })?;
+    let [output] = stream.submit(
+        NAME,
+        inputs,
+        [output],
+        |cpu, inputs, outputs| {
+            int8::dequantize(cpu, &inputs[0], &inputs[1], &outputs[0]);
+            Ok(())
+        },
+        |gpu, inputs, outputs| Ok(gpu_int8::dequantize(gpu, &inputs[0], &inputs[1], &outputs[0])?),
+    )?;
     Ok(output)
 }

@@ -6,6 +6,7 @@ use crate::error::RuntimeError;
 use crate::stream::Stream;
 use crate::tensor::Tensor;
 use cpu_kernels::{DType, normalization};
+use cuda_kernels::normalization as gpu_normalization;
 
 /// What [`layer_norm`] does after normalising.
 #[derive(Clone, Default)]
@@ -53,13 +54,27 @@ pub fn layer_norm(
         .map(|tensor| tensor.is_some());
     let epsilon = options.epsilon as f32;
     let output = (input.dtype(), input.shape().to_vec());
-    let [output] = stream.submit(NAME, inputs, [output], move |cpu, inputs, outputs| {
-        let mut parameters = inputs[1..].iter();
-        let [weight, bias, scale, shift] =
-            present.map(|present| present.then(|| parameters.next()).flatten());
-        let options = normalization::LayerNorm { weight, bias, scale, shift, epsilon };
-        normalization::layer_norm(cpu, &inputs[0], &options, &outputs[0]);
-        Ok(())
-    })?;
+    let [output] = stream.submit(
+        NAME,
+        inputs,
+        [output],
+        move |cpu, inputs, outputs| {
+            let [weight, bias, scale, shift] = parameters(present, &inputs[1..]);
+            let options = normalization::LayerNorm { weight, bias, scale, shift, epsilon };
+            normalization::layer_norm(cpu, &inputs[0], &options, &outputs[0]);
+            Ok(())
+        },
+        move |gpu, inputs, outputs| {
+            let [weight, bias, scale, shift] = parameters(present, &inputs[1..]);
+            let options = gpu_normalization::LayerNorm { weight, bias, scale, shift, epsilon };
+            Ok(gpu_normalization::layer_norm(gpu, &inputs[0], &options, &outputs[0])?)
+        },
+    )?;
     Ok(output)
+}
+
+/// The views of those that are present, in order.
+fn parameters<V>(present: [bool; 4], views: &[V]) -> [Option<&V>; 4] {
+    let mut views = views.iter();
+    present.map(|present| present.then(|| views.next()).flatten())
 }

@@ -1,7 +1,7 @@
 //! Linear layers.
 
-use super::check;
 use super::copy::{contiguous, reshaped, with_whole_rows};
+use super::{check, gpu_types::on_gpu};
 use crate::error::RuntimeError;
 use crate::stream::Stream;
 use crate::tensor::Tensor;
@@ -40,9 +40,19 @@ pub fn linear(
         inputs.push(contiguous(stream, bias)?);
     }
     let output = (input.dtype(), vec![rows, columns]);
-    let [output] = stream.submit(NAME, inputs, [output], move |cpu, inputs, outputs| {
-        linear::linear(cpu, &inputs[0], &inputs[1], inputs.get(2), activation, &outputs[0]);
-        Ok(())
-    })?;
+    let [output] = stream.submit(
+        NAME,
+        inputs,
+        [output],
+        move |cpu, inputs, outputs| {
+            linear::linear(cpu, &inputs[0], &inputs[1], inputs.get(2), activation, &outputs[0]);
+            Ok(())
+        },
+        move |gpu, inputs, outputs| {
+            let (input, weight, bias) = (&inputs[0], &inputs[1], inputs.get(2));
+            let activation = on_gpu(activation);
+            Ok(cuda_kernels::linear::linear(gpu, input, weight, bias, activation, &outputs[0])?)
+        },
+    )?;
     reshaped(stream, &output, &[leading, &[columns]].concat())
 }

@@ -16,9 +16,15 @@ pub fn mean(stream: &Stream, input: &Tensor) -> Result<Tensor, RuntimeError> {
     check::has_dtype(NAME, "input", input, DType::Float32)?;
     let inputs = vec![contiguous(stream, input)?];
     let output = (DType::Float32, vec![]);
-    let [output] = stream.submit(NAME, inputs, [output], |_, inputs, outputs| {
-        kernel::mean(&inputs[0], &outputs[0]);
-        Ok(())
-    })?;
+    let [output] = stream.submit(
+        NAME,
+        inputs,
+        [output],
+        |_, inputs, outputs| {
+            kernel::mean(&inputs[0], &outputs[0]);
+            Ok(())
+        },
+        |gpu, inputs, outputs| Ok(cuda_kernels::mean::mean(gpu, &inputs[0], &outputs[0])?),
+    )?;
     Ok(output)
 }

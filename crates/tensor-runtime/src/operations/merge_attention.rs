@@ -6,6 +6,7 @@ use crate::stream::Stream;
 use crate::tensor::Tensor;
 use cpu_kernels::DType;
 use cpu_kernels::merge::{self, AttentionPart};
+use cuda_kernels::merge as gpu_merge;
 
 const NAME: &str = "mergeAttention";
 
@@ -62,8 +63,11 @@ pub fn merge_attention(
     }
     let sums = (DType::Float32, rows.to_vec());
     let outputs = [(DType::Float32, shape.to_vec()), sums.clone(), sums];
-    let [output, rounded, residue] =
-        stream.submit(NAME, inputs, outputs, move |cpu, inputs, outputs| {
+    let [output, rounded, residue] = stream.submit(
+        NAME,
+        inputs,
+        outputs,
+        move |cpu, inputs, outputs| {
             let part = |index: usize| AttentionPart {
                 output: &inputs[2 * index],
                 log_sum_exp: &inputs[2 * index + 1],
@@ -72,6 +76,16 @@ pub fn merge_attention(
             let [output, rounded, residue] = outputs else { unreachable!("three are asked for") };
             merge::merge_attention(cpu, part(0), part(1), output, rounded, residue);
             Ok(())
-        })?;
+        },
+        move |gpu, inputs, outputs| {
+            let part = |index: usize| gpu_merge::AttentionPart {
+                output: &inputs[2 * index],
+                log_sum_exp: &inputs[2 * index + 1],
+                residue: residues[index].map(|place: usize| &inputs[place]),
+            };
+            let [output, rounded, residue] = outputs else { unreachable!("three are asked for") };
+            Ok(gpu_merge::merge_attention(gpu, part(0), part(1), output, rounded, residue)?)
+        },
+    )?;
     Ok((output, LogSumExp { rounded, residue }))
 }

@@ -7,6 +7,7 @@ use crate::stream::Stream;
 use crate::tensor::{Tensor, element_count};
 use cpu_kernels::DType;
 use cpu_kernels::quantization::nf4;
+use cuda_kernels::quantization::nf4 as gpu_nf4;
 
 /// The sizes of block that bitsandbytes has, and the least that its rows are cut into.
 const BLOCK_SIZES: [usize; 9] = [16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
@@ -39,10 +40,18 @@ pub fn quantize_nf4(
         (DType::Float32, vec![count.div_ceil(block_size)]),
     ];
     let inputs = vec![contiguous(stream, input)?];
-    stream.submit(NAME, inputs, outputs, move |cpu, inputs, outputs| {
-        nf4::quantize(cpu, &inputs[0], block_size, &outputs[0], &outputs[1]);
-        Ok(())
-    })
+    stream.submit(
+        NAME,
+        inputs,
+        outputs,
+        move |cpu, inputs, outputs| {
+            nf4::quantize(cpu, &inputs[0], block_size, &outputs[0], &outputs[1]);
+            Ok(())
+        },
+        move |gpu, inputs, outputs| {
+            Ok(gpu_nf4::quantize(gpu, &inputs[0], block_size, &outputs[0], &outputs[1])?)
+        },
+    )
 }
 
 /// A tensor of `shape` and the float type `dtype` from what [`quantize_nf4`] made: code value ·
@@ -77,9 +86,17 @@ pub fn dequantize_nf4(
     }
     let inputs = vec![contiguous(stream, packed)?, contiguous(stream, absmax)?];
     let output = (dtype, shape.to_vec());
-    let [output] = stream.submit(NAME, inputs, [output], move |cpu, inputs, outputs| {
-        nf4::dequantize(cpu, &inputs[0], &inputs[1], block_size, &outputs[0]);
-        Ok(())
-    })?;
+    let [output] = stream.submit(
+        NAME,
+        inputs,
+        [output],
+        move |cpu, inputs, outputs| {
+            nf4::dequantize(cpu, &inputs[0], &inputs[1], block_size, &outputs[0]);
+            Ok(())
+        },
+        move |gpu, inputs, outputs| {
+            Ok(gpu_nf4::dequantize(gpu, &inputs[0], &inputs[1], block_size, &outputs[0])?)
+        },
+    )?;
     Ok(output)
 }

@@ -25,9 +25,18 @@ pub fn pad(
     let before: Vec<usize> = padding.iter().map(|[before, _]| *before).collect();
     let output = (input.dtype(), shape);
     let inputs = vec![input.clone()];
-    let [output] = stream.submit("pad", inputs, [output], move |cpu, inputs, outputs| {
-        movement::pad(cpu, &inputs[0], &before, &outputs[0]);
-        Ok(())
-    })?;
+    let before_on_gpu = before.clone();
+    let [output] = stream.submit(
+        "pad",
+        inputs,
+        [output],
+        move |cpu, inputs, outputs| {
+            movement::pad(cpu, &inputs[0], &before, &outputs[0]);
+            Ok(())
+        },
+        move |gpu, inputs, outputs| {
+            Ok(cuda_kernels::movement::pad(gpu, &inputs[0], &before_on_gpu, &outputs[0])?)
+        },
+    )?;
     Ok(output)
 }

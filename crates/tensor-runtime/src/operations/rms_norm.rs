@@ -6,6 +6,7 @@ use crate::error::RuntimeError;
 use crate::stream::Stream;
 use crate::tensor::Tensor;
 use cpu_kernels::normalization;
+use cuda_kernels::normalization as gpu_normalization;
 
 /// Settings of [`rms_norm`].
 #[derive(Clone, Default)]
@@ -39,10 +40,20 @@ pub fn rms_norm(
     }
     let epsilon = epsilon as f32;
     let output = (input.dtype(), input.shape().to_vec());
-    let [output] = stream.submit(NAME, inputs, [output], move |cpu, inputs, outputs| {
-        let (input, weight) = (&inputs[0], inputs.get(1));
-        normalization::rms_norm(cpu, input, weight, epsilon, round_before_weight, &outputs[0]);
-        Ok(())
-    })?;
+    let [output] = stream.submit(
+        NAME,
+        inputs,
+        [output],
+        move |cpu, inputs, outputs| {
+            let (input, weight) = (&inputs[0], inputs.get(1));
+            normalization::rms_norm(cpu, input, weight, epsilon, round_before_weight, &outputs[0]);
+            Ok(())
+        },
+        move |gpu, inputs, outputs| {
+            let (input, weight, output) = (&inputs[0], inputs.get(1), &outputs[0]);
+            let rounded = round_before_weight;
+            Ok(gpu_normalization::rms_norm(gpu, input, weight, epsilon, rounded, output)?)
+        },
+    )?;
     Ok(output)
 }

@@ -6,6 +6,7 @@ use crate::error::RuntimeError;
 use crate::stream::Stream;
 use crate::tensor::Tensor;
 use cpu_kernels::{DType, rotary};
+use cuda_kernels::rotary as gpu_rotary;
 
 /// Rotary position embedding (Su et al. 2021) of interleaved pairs: (x₀, x₁) becomes
 /// (x₀ cos - x₁ sin, x₀ sin + x₁ cos), in float32, rounded once to the input's element type.
@@ -33,10 +34,18 @@ pub fn rotary(
         with_whole_rows(stream, sin)?,
     ];
     let output = (input.dtype(), input.shape().to_vec());
-    let [output] = stream.submit(NAME, inputs, [output], |cpu, inputs, outputs| {
-        rotary::rotary(cpu, &inputs[0], &inputs[1], &inputs[2], &outputs[0]);
-        Ok(())
-    })?;
+    let [output] = stream.submit(
+        NAME,
+        inputs,
+        [output],
+        |cpu, inputs, outputs| {
+            rotary::rotary(cpu, &inputs[0], &inputs[1], &inputs[2], &outputs[0]);
+            Ok(())
+        },
+        |gpu, inputs, outputs| {
+            Ok(gpu_rotary::rotary(gpu, &inputs[0], &inputs[1], &inputs[2], &outputs[0])?)
+        },
+    )?;
     Ok(output)
 }
 
@@ -76,13 +85,21 @@ pub fn rms_norm_rotary(
     ];
     let epsilon = epsilon as f32;
     let output = (input.dtype(), vec![batch, length, heads, size]);
-    let [output] = stream.submit(NAME, inputs, [output], move |cpu, inputs, outputs| {
-        let [input, weight, cos, sin] = inputs else {
-            unreachable!("four inputs were submitted");
-        };
-        rotary::rms_norm_rotary(cpu, input, weight, epsilon, cos, sin, &outputs[0]);
-        Ok(())
-    })?;
+    let [output] = stream.submit(
+        NAME,
+        inputs,
+        [output],
+        move |cpu, inputs, outputs| {
+            let [input, weight, cos, sin] = inputs else { unreachable!("four were submitted") };
+            rotary::rms_norm_rotary(cpu, input, weight, epsilon, cos, sin, &outputs[0]);
+            Ok(())
+        },
+        move |gpu, inputs, outputs| {
+            let [input, weight, cos, sin] = inputs else { unreachable!("four were submitted") };
+            let output = &outputs[0];
+            Ok(gpu_rotary::rms_norm_rotary(gpu, input, weight, epsilon, cos, sin, output)?)
+        },
+    )?;
     Ok(output)
 }
 

@@ -26,9 +26,17 @@ pub fn upsample_nearest(
     }
     let output = (input.dtype(), shape);
     let inputs = vec![input.clone()];
-    let [output] = stream.submit(NAME, inputs, [output], move |cpu, inputs, outputs| {
-        movement::upsample_nearest(cpu, &inputs[0], factor, &outputs[0]);
-        Ok(())
-    })?;
+    let [output] = stream.submit(
+        NAME,
+        inputs,
+        [output],
+        move |cpu, inputs, outputs| {
+            movement::upsample_nearest(cpu, &inputs[0], factor, &outputs[0]);
+            Ok(())
+        },
+        move |gpu, inputs, outputs| {
+            Ok(cuda_kernels::movement::upsample_nearest(gpu, &inputs[0], factor, &outputs[0])?)
+        },
+    )?;
     Ok(output)
 }

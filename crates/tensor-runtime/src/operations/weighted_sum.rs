@@ -34,10 +34,19 @@ pub fn weighted_sum(
     let inputs =
         tensors.iter().map(|tensor| contiguous(stream, tensor)).collect::<Result<Vec<_>, _>>()?;
     let coefficients = coefficients.to_vec();
+    let on_gpu = coefficients.clone();
     let output = (DType::Float32, first.shape().to_vec());
-    let [output] = stream.submit(NAME, inputs, [output], move |cpu, inputs, outputs| {
-        combination::weighted_sum(cpu, inputs, &coefficients, &outputs[0]);
-        Ok(())
-    })?;
+    let [output] = stream.submit(
+        NAME,
+        inputs,
+        [output],
+        move |cpu, inputs, outputs| {
+            combination::weighted_sum(cpu, inputs, &coefficients, &outputs[0]);
+            Ok(())
+        },
+        move |gpu, inputs, outputs| {
+            Ok(cuda_kernels::combination::weighted_sum(gpu, inputs, &on_gpu, &outputs[0])?)
+        },
+    )?;
     Ok(output)
 }

@@ -1,3 +1,4 @@
+import type { Device } from "@wan-ts/tensor";
 import type { AttentionBackend, AttentionResult } from "../backend.ts";
 import { type AttentionSetup, nameOf, requestOf } from "./attention-setup.ts";
 import { readValues } from "./attention-values.ts";
@@ -17,12 +18,17 @@ export function accuracyCase(family: string, setup: AttentionSetup): Conformance
     name,
     request: requestOf(setup),
     needsRowInvariance: false,
-    run: (backend) => expectNoLeak(name, () => compare(name, setup, backend)),
+    run: (backend, device) => expectNoLeak(name, () => compare(name, setup, backend, device)),
   };
 }
 
-async function compare(name: string, setup: AttentionSetup, backend: AttentionBackend): Promise<void> {
-  const inputs = buildInputs(name, setup);
+async function compare(
+  name: string,
+  setup: AttentionSetup,
+  backend: AttentionBackend,
+  device: Device | undefined,
+): Promise<void> {
+  const inputs = buildInputs(name, setup, device);
   let result: AttentionResult | undefined;
   try {
     const before = await readBases(inputs);

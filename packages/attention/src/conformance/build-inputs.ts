@@ -1,4 +1,4 @@
-import { keep, scope, Tensor } from "@wan-ts/tensor";
+import { type Device, keep, scope, Tensor } from "@wan-ts/tensor";
 import type { AttentionCall } from "../backend.ts";
 import type { AttentionSetup } from "./attention-setup.ts";
 import { buildMask } from "./build-mask.ts";
@@ -14,14 +14,14 @@ export interface BuiltInputs {
   readonly bases: readonly Tensor[];
 }
 
-/** Makes the inputs of a setup, the same for the same name; the caller disposes them. */
-export function buildInputs(name: string, setup: AttentionSetup): BuiltInputs {
+/** Makes the inputs of a setup on `device`, the same for the same name; the caller disposes them. */
+export function buildInputs(name: string, setup: AttentionSetup, device: Device = "cpu"): BuiltInputs {
   return keep(
     scope(() => {
       const numbers = normalNumbers(name);
       const normal = (): number => numbers.next().value;
-      const { tensors, bases } = buildProjections(setup, normal);
-      const mask = setup.mask && buildMask(setup.mask, setup, normal);
+      const { tensors, bases } = buildProjections(setup, normal, device);
+      const mask = setup.mask && buildMask(setup.mask, setup, normal, device);
       const edited = mask && setup.nonFinite?.endsWith("mask") ? spoiled(mask, setup) : mask;
       const call = { ...tensors, mask: edited, scale: setup.scale, returnLogSumExp: setup.logSumExp };
       return { call, bases: [...bases, ...(edited ? [edited] : [])] };
@@ -34,12 +34,12 @@ export function disposeInputs({ call, bases }: BuiltInputs): void {
   for (const tensor of [call.query, call.key, call.value, call.mask, ...bases]) tensor?.dispose();
 }
 
-function buildProjections(setup: AttentionSetup, normal: () => number) {
+function buildProjections(setup: AttentionSetup, normal: () => number, device: Device) {
   const { batch, heads, headDim, layout = "contiguous" } = setup;
   const bases: Tensor[] = [];
   const base = (shape: readonly number[], role: Role): Tensor => {
     const values = drawn(shape, role, setup, normal);
-    const tensor = Tensor.from(values, shape, setup.dtype);
+    const tensor = Tensor.from(values, shape, setup.dtype, device);
     bases.push(tensor);
     return tensor;
   };
@@ -97,5 +97,5 @@ function nonFiniteValue({ nonFinite }: AttentionSetup): number {
 function spoiled(mask: Tensor, setup: AttentionSetup): Tensor {
   const values = mask.floatsBlocking();
   values[spoiledIndex(values.length)] = nonFiniteValue(setup);
-  return Tensor.from(values, mask.shape);
+  return Tensor.from(values, mask.shape, "float32", mask.device);
 }

@@ -1,19 +1,24 @@
-import { Tensor } from "@wan-ts/tensor";
+import { type Device, Tensor } from "@wan-ts/tensor";
 import type { AttentionSetup, MaskKind } from "./attention-setup.ts";
 
 /** The number that many programs write for −∞. It must hide nothing where a row holds nothing else. */
 export const lowestNumber = -(2 - 2 ** -23) * 2 ** 127;
 
 /**
- * The mask of a setup, float32, as it is handed to the backend.
+ * The mask of a setup, float32, as it is handed to the backend, on `device`.
  *
  * @param normal draws a standard normal number.
  */
-export function buildMask(kind: MaskKind, setup: AttentionSetup, normal: () => number): Tensor {
+export function buildMask(
+  kind: MaskKind,
+  setup: AttentionSetup,
+  normal: () => number,
+  device: Device,
+): Tensor {
   const { batch, heads, queries, keys } = setup;
   const hidden = Number.NEGATIVE_INFINITY;
   const make = (shape: readonly [number, number, number, number], at: ValueAt): Tensor =>
-    Tensor.from(fill(shape, at), shape);
+    Tensor.from(fill(shape, at), shape, "float32", device);
   switch (kind) {
     case "causal":
       return make([1, 1, queries, keys], (_b, _h, query, key) => (key > query ? hidden : 0));

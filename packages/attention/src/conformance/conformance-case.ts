@@ -1,3 +1,4 @@
+import type { Device } from "@wan-ts/tensor";
 import type { AttentionBackend, AttentionRequest } from "../backend.ts";
 
 /** One thing that the suite checks of a backend. */
@@ -6,20 +7,25 @@ export interface ConformanceCase {
   readonly family: string;
   /** The case as text; as a filter it picks this case alone. */
   readonly name: string;
-  /** What it asks for: a backend that refuses is not tried. */
+  /** What it asks for, on the processor: a backend that refuses is not tried. */
   readonly request: AttentionRequest;
   /** It checks {@link AttentionBackend.rowInvariant}: a backend that doesn't declare it is not tried. */
   readonly needsRowInvariance: boolean;
-  /** @throws {ConformanceFailure} where the backend breaks its contract; what the backend throws passes. */
-  run(backend: AttentionBackend): Promise<void>;
+  /**
+   * Runs the case with tensors of `device`, by default the processor's.
+   *
+   * @throws {ConformanceFailure} where the backend breaks its contract; what the backend throws passes.
+   */
+  run(backend: AttentionBackend, device?: Device): Promise<void>;
 }
 
-/** Why a backend is not tried in a case by its own declaration, or undefined where it is. */
+/** Why a backend is not tried in a case on `device` by its own declaration, or undefined where it is. */
 export function declaredUnsupported(
   { request, needsRowInvariance }: Pick<ConformanceCase, "request" | "needsRowInvariance">,
   backend: AttentionBackend,
+  device: Device = "cpu",
 ): string | undefined {
-  const refusals = backend.refusals(request);
+  const refusals = backend.refusals({ ...request, device });
   if (refusals.length > 0) {
     const told = refusals.map(({ property, found, supported }) => `${property} ${found} (has ${supported})`);
     return told.join(", ");

@@ -8,10 +8,12 @@ import { type ConformanceOptions, selectCases } from "./run-conformance.ts";
  * declares unsupported are counted as skipped, with its reason.
  */
 export function describeConformance(backend: AttentionBackend, options: ConformanceOptions = {}): void {
-  describe(`conformance of ${backend.name}`, () => {
+  const { device = "cpu" } = options;
+  const where = device === "cpu" ? "" : ` on ${device}`;
+  describe(`conformance of ${backend.name}${where}`, () => {
     for (const one of selectCases(options)) {
-      const reason = declaredUnsupported(one, backend);
-      if (reason === undefined) test(one.name, () => one.run(backend));
+      const reason = declaredUnsupported(one, backend, device);
+      if (reason === undefined) test(one.name, () => one.run(backend, device));
       else test.skip(`${one.name}: unsupported, ${reason}`, () => {});
     }
   });

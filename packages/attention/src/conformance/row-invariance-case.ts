@@ -1,4 +1,4 @@
-import { scope, setThreads, type Tensor, threads } from "@wan-ts/tensor";
+import { type Device, scope, setThreads, type Tensor, threads } from "@wan-ts/tensor";
 import type { AttentionBackend, AttentionCall, AttentionResult } from "../backend.ts";
 import { type AttentionSetup, nameOf, requestOf } from "./attention-setup.ts";
 import { type BuiltInputs, buildInputs, disposeInputs } from "./build-inputs.ts";
@@ -24,9 +24,9 @@ export function rowInvarianceCase(setup: AttentionSetup, part: Part): Conformanc
     name,
     request: requestOf(setup),
     needsRowInvariance: true,
-    run: (backend) =>
+    run: (backend, device) =>
       expectNoLeak(name, () =>
-        withInputs(name, setup, ({ call }) =>
+        withInputs(name, setup, device, ({ call }) =>
           expectSame(name, "the part alone", [
             () => scope(() => partOf(backend.attend(call), part)),
             () => scope(() => backend.attend(partOfCall(call, part))),
@@ -44,9 +44,9 @@ export function threadInvarianceCase(setup: AttentionSetup): ConformanceCase {
     name,
     request: requestOf(setup),
     needsRowInvariance: true,
-    run: (backend) =>
+    run: (backend, device) =>
       expectNoLeak(name, () =>
-        withInputs(name, setup, ({ call }) => expectSameByThreads(name, backend, call)),
+        withInputs(name, setup, device, ({ call }) => expectSameByThreads(name, backend, call)),
       ),
   };
 }
@@ -71,9 +71,10 @@ async function expectSameByThreads(
 async function withInputs(
   name: string,
   setup: AttentionSetup,
+  device: Device | undefined,
   body: (inputs: BuiltInputs) => Promise<void>,
 ): Promise<void> {
-  const inputs = buildInputs(name, setup);
+  const inputs = buildInputs(name, setup, device);
   try {
     await body(inputs);
   } finally {

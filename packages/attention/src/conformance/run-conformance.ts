@@ -1,3 +1,4 @@
+import type { Device } from "@wan-ts/tensor";
 import type { AttentionBackend } from "../backend.ts";
 import { type ConformanceCase, declaredUnsupported } from "./conformance-case.ts";
 import { conformanceCases } from "./conformance-cases.ts";
@@ -24,6 +25,8 @@ export interface ConformanceReport {
 export interface ConformanceOptions {
   /** A part of the names of cases; a whole name picks one. By default all cases. */
   readonly filter?: string;
+  /** Where the tensors are that the backend gets; by default the processor. */
+  readonly device?: Device;
 }
 
 /** The cases whose names contain the filter. */
@@ -40,7 +43,7 @@ export async function runConformance(
   options: ConformanceOptions = {},
 ): Promise<ConformanceReport> {
   const results: CaseResult[] = [];
-  for (const one of selectCases(options)) results.push(await runCase(one, backend));
+  for (const one of selectCases(options)) results.push(await runCase(one, backend, options.device));
   const count = (outcome: CaseResult["outcome"]): number =>
     results.filter((result) => result.outcome === outcome).length;
   return {
@@ -52,11 +55,15 @@ export async function runConformance(
   };
 }
 
-async function runCase(one: ConformanceCase, backend: AttentionBackend): Promise<CaseResult> {
-  const reason = declaredUnsupported(one, backend);
+async function runCase(
+  one: ConformanceCase,
+  backend: AttentionBackend,
+  device: Device | undefined,
+): Promise<CaseResult> {
+  const reason = declaredUnsupported(one, backend, device);
   if (reason !== undefined) return { case: one, outcome: "unsupported", reason };
   try {
-    await one.run(backend);
+    await one.run(backend, device);
     return { case: one, outcome: "passed" };
   } catch (error) {
     return { case: one, outcome: "failed", error };

@@ -1,5 +1,5 @@
 import { LayerNorm, Linear, Module, type Parameter } from "@wan-ts/nn";
-import { add, type DType, embedding, silu, type Tensor, TensorError } from "@wan-ts/tensor";
+import { add, type Device, type DType, embedding, silu, type Tensor, TensorError } from "@wan-ts/tensor";
 import { shapeText } from "../shape.ts";
 import type { TransformerConfig } from "./config.ts";
 import { FeedForward } from "./feed-forward.ts";
@@ -28,7 +28,7 @@ export interface TimeEmbedding {
 }
 
 /** Embeds timesteps, text and image; parameters as diffusers' `WanTimeTextImageEmbedding`. */
-export class ConditionEmbedder extends Module<TimeInput & { dtype: DType }, TimeEmbedding> {
+export class ConditionEmbedder extends Module<TimeInput & { dtype: DType; device?: Device }, TimeEmbedding> {
   readonly timeEmbedder: TwoLayers;
   readonly timeProj: Linear;
   readonly textEmbedder: TwoLayers;
@@ -53,8 +53,9 @@ export class ConditionEmbedder extends Module<TimeInput & { dtype: DType }, Time
     timestep,
     timestepOfToken,
     dtype,
-  }: TimeInput & { dtype: DType }): TimeEmbedding {
-    const frequencies = timestepEmbedding(timestep, this.#frequencyDim); // (T, frequencies), float32
+    device = "cpu",
+  }: TimeInput & { dtype: DType; device?: Device }): TimeEmbedding {
+    const frequencies = timestepEmbedding(timestep, this.#frequencyDim, device); // (T, frequencies), float32
     // The time embedder stays in float32 whatever the model's dtype: bfloat16 can't tell timestep
     // 998 from 999. Its output is rounded, and what follows is in the model's dtype.
     const temb = this.timeEmbedder.call({ input: frequencies }).to(dtype); // (T, C)

@@ -1,5 +1,5 @@
 import { Module } from "@wan-ts/nn";
-import { concatenate, keep, scope, Tensor, TensorError } from "@wan-ts/tensor";
+import { concatenate, type Device, keep, scope, Tensor, TensorError } from "@wan-ts/tensor";
 import type { TransformerConfig } from "./config.ts";
 
 /** Turns of query and key pairs by token, for every head alike. */
@@ -15,6 +15,8 @@ export interface TokenGrid {
   readonly frames: number;
   readonly height: number;
   readonly width: number;
+  /** Where they are computed with; by default the processor. */
+  readonly device?: Device;
 }
 
 /** The base of the geometric series of frequencies. */
@@ -42,7 +44,7 @@ export class WanRotaryEmbedding extends Module<TokenGrid, RotaryEmbedding> {
 
   /** Tokens in row-major order of frames, height, width → cos and sin of each. */
   protected override forward(grid: TokenGrid): RotaryEmbedding {
-    const name = `${grid.frames}×${grid.height}×${grid.width}`;
+    const name = `${grid.frames}×${grid.height}×${grid.width} on ${grid.device ?? "cpu"}`;
     const tables = this.#held.get(name) ?? this.#tables(grid);
     this.#held.delete(name);
     this.#held.set(name, tables); // Last asked for, last in order.
@@ -78,7 +80,8 @@ export class WanRotaryEmbedding extends Module<TokenGrid, RotaryEmbedding> {
     const table = (turn: (angle: number) => number) =>
       scope(() => {
         const axes = this.#axisDims.map((dim, axis) => axisTable(turn, dim, extents, axis));
-        return concatenate(axes, -1).reshape([1, extents[0] * extents[1] * extents[2], -1]); // (1, S, D/2)
+        const whole = concatenate(axes, -1).reshape([1, extents[0] * extents[1] * extents[2], -1]);
+        return whole.toDevice(grid.device ?? "cpu"); // (1, S, D/2)
       });
     return keep({ cos: table(Math.cos), sin: table(Math.sin) });
   }

@@ -1,4 +1,4 @@
-import { Tensor } from "@wan-ts/tensor";
+import { type Device, Tensor } from "@wan-ts/tensor";
 
 /** Wavelengths run up to 2π times this, in steps of the schedule. */
 const maxPeriod = 10_000;
@@ -10,7 +10,11 @@ const maxPeriod = 10_000;
  * Each step of the angle is rounded to float32, as there: at timestep 999 an unrounded angle is
  * 3e-5 off.
  */
-export function timestepEmbedding(timesteps: readonly number[], size: number): Tensor {
+export function timestepEmbedding(
+  timesteps: readonly number[],
+  size: number,
+  device: Device = "cpu",
+): Tensor {
   const half = size / 2;
   const logMaxPeriod = Math.fround(-Math.log(maxPeriod));
   const frequencies = Float32Array.from({ length: half }, (_, index) =>
@@ -24,5 +28,5 @@ export function timestepEmbedding(timesteps: readonly number[], size: number): T
       values[row * size + half + index] = Math.sin(angle);
     }
   }
-  return Tensor.from(values, [timesteps.length, size]);
+  return Tensor.from(values, [timesteps.length, size], "float32", device);
 }

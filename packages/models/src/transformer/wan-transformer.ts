@@ -175,6 +175,7 @@ export class WanTransformer extends Module<TransformerInput, Tensor> {
       timestep,
       timestepOfToken,
       dtype: latents.dtype,
+      device: latents.device,
     }); // (B, N, C) and (B, N, 6, C)
 
     let hiddenStates = patches.reshape([patches.size(0), -1, patches.size(-1)]); // (B, S, C)
@@ -230,7 +231,7 @@ export class WanTransformer extends Module<TransformerInput, Tensor> {
       );
     }
     const [frames, height, width] = extents.map((extent, dim) => extent / patchSize[dim]!);
-    return { frames: frames!, height: height!, width: width! };
+    return { frames: frames!, height: height!, width: width!, device: latents.device };
   }
 
   #checkConditions(

@@ -71,8 +71,9 @@ export class Umt5Encoder extends Module<Umt5Input, Tensor> {
       );
     }
     const { relativeAttentionNumBuckets: buckets, relativeAttentionMaxDistance: maxDistance } = this.config;
+    const bucketOfPair = relativePositionBuckets(length, { buckets, maxDistance });
     const block = {
-      buckets: Tensor.from(relativePositionBuckets(length, { buckets, maxDistance }), [length, length]),
+      buckets: Tensor.from(bucketOfPair, [length, length], "int32", inputIds.device),
       padding: attentionMask && paddingMask(attentionMask).reshape([batch, 1, 1, length]),
     };
     let hiddenStates = this.shared.call({ indices: inputIds }); // (B, S, C)

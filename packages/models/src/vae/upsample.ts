@@ -40,7 +40,8 @@ function doubleFrames(timeConv: CausalConv3d, input: Tensor, cache: FeatureCache
   if (!cache.recall(timeConv)) {
     // The first latent frame is one frame of the video. It isn't doubled, and the convolution begins
     // with the second, as though nothing had been before it.
-    const nothing = Tensor.zeros([batch, timeConv.pastFrames, height, width, channels], input.dtype);
+    const past = [batch, timeConv.pastFrames, height, width, channels];
+    const nothing = Tensor.zeros(past, input.dtype, input.device);
     cache.remember(timeConv, nothing);
     return input;
   }

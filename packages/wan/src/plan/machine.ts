@@ -22,6 +22,8 @@ export interface Machine {
   readonly threads: number;
   /** The widest instruction set in use. */
   readonly instructionSet: string;
+  /** Bytes that the CUDA device of the run can give, where there is one and that is known. */
+  readonly deviceAvailableBytes?: number | undefined;
   /** Without it a plan tells no seconds. */
   readonly speed?: MachineSpeed;
 }

@@ -34,6 +34,8 @@ export interface RehearsedPart {
   readonly mappedBytes: number;
   /** Bytes that are made on load: cast or quantized. */
   readonly allocatedBytes: number;
+  /** Bytes on the CUDA device; 0 where the run computes on the processor. */
+  readonly deviceBytes: number;
 }
 
 /** A stage, with everything before the first as `load`. */
@@ -130,6 +132,7 @@ async function rehearsePart(
     parameters,
     mappedBytes: after.inPlaceBytes - before.inPlaceBytes,
     allocatedBytes: after.allocatedBytes - before.allocatedBytes,
+    deviceBytes: after.deviceBytes - before.deviceBytes,
   };
 }
 

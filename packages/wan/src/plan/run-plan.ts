@@ -1,4 +1,4 @@
-import { type DType, dtypeSize } from "@wan-ts/tensor";
+import { type Device, type DType, dtypeSize } from "@wan-ts/tensor";
 import { checkGenerateOptions } from "../check-generate-options.ts";
 import type { RunSizes } from "../check-options.ts";
 import type { WanCheckpoint } from "../checkpoint.ts";
@@ -19,6 +19,8 @@ export interface StagePlan {
   readonly mappedBytes: number;
   /** The most bytes that kernels work in beside tensors. */
   readonly scratchBytes: number;
+  /** The most bytes of tensors on the CUDA device at once; 0 where the run computes on the processor. */
+  readonly peakDeviceBytes: number;
   /** Bytes of frames in JavaScript's memory. */
   readonly frameBytes: number;
   /** The most that the process holds in memory, all in all: what the system calls its resident set. */
@@ -50,6 +52,12 @@ export interface RunPlan {
   readonly neededBytes: number;
   /** What the machine had left when the plan was made, with what the process held already. */
   readonly availableBytes: number;
+  /** Where the run computes. */
+  readonly device: Device;
+  /** The most bytes of tensors on the CUDA device at once, without what driver and libraries take there. */
+  readonly peakDeviceBytes: number;
+  /** What the CUDA device can give, where that is known. */
+  readonly deviceAvailableBytes: number | undefined;
   readonly flops: number;
   /** Where the machine's speed is known. */
   readonly seconds: number | undefined;
@@ -74,15 +82,19 @@ export async function planRun(
   const processBytes = process.memoryUsage.rss();
   const frameBytes = bytesOfFrames(sizes, run.generate.outputType ?? "np");
   const stages: StagePlan[] = [];
+  const onProcessor = (run.load?.device ?? "cpu") === "cpu";
+  // What is measured is the processor's; no speed of a CUDA device is known before it has run.
+  const speed = onProcessor ? machine.speed : undefined;
   for (const stage of rehearsed) {
-    const scratchBytes = Math.max(stages.at(-1)?.scratchBytes ?? 0, scratchOf(stage, machine));
+    const scratch = onProcessor ? scratchOf(stage, machine) : 0;
+    const scratchBytes = Math.max(stages.at(-1)?.scratchBytes ?? 0, scratch);
     const held = {
       scratchBytes,
       frameBytes: stage.stage === "decode" ? frameBytes : 0,
       processBytes,
       earlierMappedBytes: stages.at(-1)?.mappedBytes ?? 0,
     };
-    stages.push(planStage(stage, held, machine.speed));
+    stages.push(planStage(stage, held, speed));
   }
   return {
     sizes,
@@ -94,8 +106,11 @@ export async function planRun(
     peakResidentBytes: Math.max(...stages.map((stage) => stage.peakResidentBytes)),
     neededBytes: Math.max(...stages.map((stage) => stage.neededBytes)),
     availableBytes: machine.availableBytes + processBytes,
+    device: run.load?.device ?? "cpu",
+    peakDeviceBytes: Math.max(...stages.map((stage) => stage.peakDeviceBytes)),
+    deviceAvailableBytes: machine.deviceAvailableBytes,
     flops: sum(stages.flatMap(({ flops }) => operationKinds.map((kind) => flops[kind]))),
-    seconds: machine.speed && sum(stages.map((stage) => stage.seconds ?? 0)),
+    seconds: speed && sum(stages.map((stage) => stage.seconds ?? 0)),
   };
 }
 
@@ -118,6 +133,7 @@ function planStage(
     stage,
     peakTensorBytes: rehearsed.peakAllocatedBytes,
     mappedBytes: rehearsed.mappedBytes,
+    peakDeviceBytes: rehearsed.peakDeviceBytes,
     scratchBytes,
     frameBytes,
     peakResidentBytes,

@@ -24,9 +24,10 @@ export interface FittingRun {
   readonly plan: RunPlan;
 }
 
-/** Whether a run's memory can be had. */
+/** Whether a run's memory can be had, that of its CUDA device as well. */
 export function fitsMemory(plan: RunPlan): boolean {
-  return plan.neededBytes <= plan.availableBytes;
+  const { deviceAvailableBytes = Number.POSITIVE_INFINITY } = plan;
+  return plan.neededBytes <= plan.availableBytes && plan.peakDeviceBytes <= deviceAvailableBytes;
 }
 
 /** How often frames, or the area, are halved in search of a run that fits. */

@@ -1,0 +1,269 @@
+//! One operation, computed where its tensors are.
+
+use crate::cancellation::CancelToken;
+use crate::device::Device;
+use crate::error::{ErrorCode, RuntimeError};
+use crate::gpus::{Gpus, from_cuda};
+use crate::memory::{Block, DeviceBlock, OutputMemory};
+use crate::storage::{Storage, out_of_memory};
+use crate::stream::{CpuKernel, CudaKernel, GpuFailure, Pending, Work};
+use crate::tensor::Tensor;
+use cpu_kernels::{Cpu, DType, TensorMut, TensorRef};
+use cuda_kernels::{DeviceView, Gpu};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Where an operation runs and has its outputs.
+pub(crate) struct Place<'a> {
+    pub(crate) device: Device,
+    pub(crate) gpus: &'a Gpus,
+    /// Where outputs on the processor are allocated, if not in the process's own memory.
+    pub(crate) memory: Option<&'a dyn OutputMemory>,
+    pub(crate) cpu: Cpu<'a>,
+}
+
+/// An output's memory, filled.
+pub(crate) enum Filled {
+    Here(Block),
+    OnDevice(DeviceBlock),
+}
+
+impl Filled {
+    /// Makes the storage ready.
+    pub(crate) fn complete(self, storage: &Storage) {
+        match self {
+            Filled::Here(block) => storage.complete(block),
+            Filled::OnDevice(block) => storage.complete_on_device(block),
+        }
+    }
+}
+
+/// Computes an operation, unless it is cancelled, and returns its outputs' memory.
+pub(crate) fn compute(
+    name: &'static str,
+    inputs: &[Tensor],
+    outputs: &[Pending],
+    work: Work,
+    token: &Option<CancelToken>,
+    place: &Place<'_>,
+) -> Result<Vec<Filled>, RuntimeError> {
+    let is_cancelled = || token.as_ref().is_some_and(CancelToken::is_cancelled);
+    let cancelled = || RuntimeError::new(ErrorCode::Cancelled, name, "", "", "");
+    if is_cancelled() {
+        return Err(cancelled());
+    }
+    let run = || match (work, place.device) {
+        (Work::Kernels { cpu, .. }, Device::Cpu) => on_cpu(name, inputs, outputs, cpu, place),
+        (Work::Kernels { cuda, .. }, Device::Cuda(index)) => {
+            on_gpu(name, inputs, outputs, cuda, &*gpu(place, name, index)?, place.gpus)
+        }
+        (Work::Staged(kernel), device) => staged(name, inputs, outputs, kernel, device, place),
+        (Work::Transfer { ahead }, device) => transfer(name, &inputs[0], device, ahead, place),
+    };
+    let filled = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(outcome) => outcome?,
+        Err(panic) => {
+            let message = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("a panic without a message");
+            return Err(RuntimeError::new(ErrorCode::Internal, name, "", "", message));
+        }
+    };
+    if is_cancelled() {
+        return Err(cancelled());
+    }
+    Ok(filled)
+}
+
+fn on_cpu(
+    name: &'static str,
+    inputs: &[Tensor],
+    outputs: &[Pending],
+    kernel: CpuKernel,
+    place: &Place<'_>,
+) -> Result<Vec<Filled>, RuntimeError> {
+    let mut views = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let base = input.storage.pointer()?;
+        // SAFETY: a tensor's layout lies within its storage (every constructor and view checks it),
+        // which is ready, held by `inputs`, and never written again.
+        views.push(unsafe { TensorRef::new(base, input.dtype, input.layout.clone()) });
+    }
+    let blocks = run_on_cpu(name, &views, outputs, kernel, &place.cpu, place.memory)?;
+    Ok(blocks.into_iter().map(Filled::Here).collect())
+}
+
+fn run_on_cpu(
+    name: &'static str,
+    inputs: &[TensorRef<'_>],
+    outputs: &[Pending],
+    kernel: CpuKernel,
+    cpu: &Cpu<'_>,
+    memory: Option<&dyn OutputMemory>,
+) -> Result<Vec<Block>, RuntimeError> {
+    let mut blocks = Vec::with_capacity(outputs.len());
+    let mut results = Vec::with_capacity(outputs.len());
+    for output in outputs {
+        let bytes = output.storage.bytes();
+        let block = match memory {
+            Some(memory) => Block::foreign(memory, name, bytes)?,
+            None => Block::allocate(bytes).ok_or_else(|| out_of_memory(name, bytes))?,
+        };
+        // SAFETY: the block is new, of the shape's size, and only this operation has it.
+        results.push(unsafe { TensorMut::new(block.pointer(), output.dtype, &output.shape) });
+        blocks.push(block);
+    }
+    kernel(cpu, inputs, &results)?;
+    Ok(blocks)
+}
+
+fn gpu(place: &Place<'_>, name: &'static str, index: usize) -> Result<Arc<Gpu>, RuntimeError> {
+    place.gpus.opened(index).ok_or_else(|| {
+        let found = format!("{} was not opened", Device::Cuda(index));
+        RuntimeError::new(ErrorCode::Internal, name, "", "", found)
+    })
+}
+
+fn on_gpu(
+    name: &'static str,
+    inputs: &[Tensor],
+    outputs: &[Pending],
+    kernel: CudaKernel,
+    gpu: &Gpu,
+    gpus: &Gpus,
+) -> Result<Vec<Filled>, RuntimeError> {
+    let view = |address: u64, dtype: DType, layout| DeviceView { address, dtype, layout };
+    let mut views = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let address = input.storage.device_address()?;
+        views.push(view(address, input.dtype, input.layout.clone()));
+    }
+    let mut blocks = Vec::with_capacity(outputs.len());
+    let mut results = Vec::with_capacity(outputs.len());
+    for output in outputs {
+        let block = DeviceBlock::allocate(gpu.device(), output.storage.bytes())
+            .map_err(|error| from_cuda(name, error))?;
+        let layout = cpu_kernels::Layout::contiguous(&output.shape);
+        results.push(view(block.address(), output.dtype, layout));
+        blocks.push(Filled::OnDevice(block));
+    }
+    kernel(gpu, &views, &results).map_err(|failure| match failure {
+        GpuFailure::Cuda(error) => from_cuda(name, error),
+        GpuFailure::Refused(error) => error,
+    })?;
+    gpus.count_operation().map_err(|error| from_cuda(name, error))?;
+    Ok(blocks)
+}
+
+/// Copies inputs here, computes, and copies outputs to `device`.
+fn staged(
+    name: &'static str,
+    inputs: &[Tensor],
+    outputs: &[Pending],
+    kernel: CpuKernel,
+    device: Device,
+    place: &Place<'_>,
+) -> Result<Vec<Filled>, RuntimeError> {
+    if device == Device::Cpu && inputs.iter().all(|input| input.device() == Device::Cpu) {
+        return on_cpu(name, inputs, outputs, kernel, place);
+    }
+    let mut copies = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        copies.push(downloaded(name, input, place)?);
+    }
+    let mut views = Vec::with_capacity(inputs.len());
+    for (input, copy) in inputs.iter().zip(&copies) {
+        let layout = cpu_kernels::Layout::contiguous(input.shape());
+        // SAFETY: the block is as large as the contiguous input, filled, and held until the end.
+        views.push(unsafe { TensorRef::new(copy.pointer(), input.dtype, layout) });
+    }
+    let blocks = run_on_cpu(name, &views, outputs, kernel, &place.cpu, place.memory)?;
+    let upload = |(block, output): (Block, &Pending)| {
+        // SAFETY: the kernel has filled the block, which is of the output's size.
+        let bytes = unsafe { std::slice::from_raw_parts(block.pointer(), output.storage.bytes()) };
+        match device {
+            Device::Cpu => Ok(Filled::Here(block)),
+            Device::Cuda(index) => uploaded(name, bytes, &*gpu(place, name, index)?),
+        }
+    };
+    blocks.into_iter().zip(outputs).map(upload).collect()
+}
+
+fn transfer(
+    name: &'static str,
+    input: &Tensor,
+    device: Device,
+    ahead: bool,
+    place: &Place<'_>,
+) -> Result<Vec<Filled>, RuntimeError> {
+    let filled = match (input.device(), device) {
+        (Device::Cpu, Device::Cuda(index)) if ahead => {
+            let gpu = gpu(place, name, index)?;
+            let block = DeviceBlock::copied_ahead(gpu.device(), bytes_here(input)?);
+            Filled::OnDevice(block.map_err(|error| from_cuda(name, error))?)
+        }
+        (_, Device::Cpu) => Filled::Here(downloaded(name, input, place)?),
+        (Device::Cpu, Device::Cuda(index)) => {
+            uploaded(name, bytes_here(input)?, &*gpu(place, name, index)?)?
+        }
+        (Device::Cuda(_), Device::Cuda(index)) => {
+            let block = downloaded(name, input, place)?;
+            let bytes = input.layout.count() * input.dtype.size();
+            // SAFETY: the block holds as many bytes, filled by the copy.
+            let bytes = unsafe { std::slice::from_raw_parts(block.pointer(), bytes) };
+            uploaded(name, bytes, &*gpu(place, name, index)?)?
+        }
+    };
+    Ok(vec![filled])
+}
+
+/// The bytes of a contiguous tensor of this machine.
+fn bytes_here(input: &Tensor) -> Result<&[u8], RuntimeError> {
+    let size = input.dtype.size();
+    let base = input.storage.pointer()?;
+    // SAFETY: the layout lies within the storage, which is ready, held, and never written again; the
+    // tensor is contiguous, as whoever submits a transfer sees to.
+    Ok(unsafe {
+        std::slice::from_raw_parts(
+            base.add(input.layout.offset * size),
+            input.layout.count() * size,
+        )
+    })
+}
+
+/// A copy of a contiguous tensor in this machine's memory.
+fn downloaded(
+    name: &'static str,
+    input: &Tensor,
+    place: &Place<'_>,
+) -> Result<Block, RuntimeError> {
+    let size = input.dtype.size();
+    let bytes = input.layout.count() * size;
+    let block = Block::allocate(bytes).ok_or_else(|| out_of_memory(name, bytes))?;
+    // SAFETY: the block is new and of that size; the copies fill it before anyone reads it.
+    let target = unsafe { std::slice::from_raw_parts_mut(block.pointer(), bytes) };
+    match input.device() {
+        Device::Cpu => target.copy_from_slice(bytes_here(input)?),
+        Device::Cuda(index) => {
+            let source = input.storage.device_address()? + (input.layout.offset * size) as u64;
+            let gpu = gpu(place, name, index)?;
+            // SAFETY: the layout lies within the storage, which is held until the copy has ended.
+            unsafe { gpu.device().copy_to_host(target, source) }
+                .map_err(|error| from_cuda(name, error))?;
+        }
+    }
+    Ok(block)
+}
+
+/// A copy of `bytes` on a CUDA device.
+fn uploaded(name: &'static str, bytes: &[u8], gpu: &Gpu) -> Result<Filled, RuntimeError> {
+    let failed = |error| from_cuda(name, error);
+    let block = DeviceBlock::allocate(gpu.device(), bytes.len()).map_err(failed)?;
+    if !bytes.is_empty() {
+        // SAFETY: the block is new and as large as the bytes.
+        unsafe { gpu.device().copy_to_device(block.address(), bytes) }.map_err(failed)?;
+    }
+    Ok(Filled::OnDevice(block))
+}

@@ -1,0 +1,163 @@
+//! The CUDA devices that a stream computes on, opened when they are first asked for.
+
+use crate::device::Device;
+use crate::error::{ErrorCode, RuntimeError};
+use crate::stream::{Stream, lock};
+use cuda::{CudaError, CudaErrorCode, Device as CudaDevice, Driver};
+use cuda_kernels::Gpu;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+/// Operations that are handed to a device before the stream waits for it: far enough ahead that the
+/// device is never idle, near enough that cancelled work ends soon.
+const RUN_AHEAD: usize = 256;
+
+/// The devices of a stream.
+#[derive(Default)]
+pub(crate) struct Gpus {
+    opened: Mutex<Opened>,
+}
+
+#[derive(Default)]
+struct Opened {
+    driver: Option<Arc<Driver>>,
+    gpus: BTreeMap<usize, Arc<Gpu>>,
+    /// Operations since the stream last waited.
+    ahead: usize,
+}
+
+impl Opened {
+    fn driver(&mut self) -> Result<Arc<Driver>, CudaError> {
+        if let Some(driver) = &self.driver {
+            return Ok(driver.clone());
+        }
+        let driver = Driver::open()?;
+        self.driver = Some(driver.clone());
+        Ok(driver)
+    }
+}
+
+impl Gpus {
+    fn open(&self, index: usize) -> Result<Arc<Gpu>, CudaError> {
+        let mut opened = lock(&self.opened);
+        if let Some(gpu) = opened.gpus.get(&index) {
+            return Ok(gpu.clone());
+        }
+        let driver = opened.driver()?;
+        let gpu = Arc::new(Gpu::new(CudaDevice::open(&driver, index)?)?);
+        opened.gpus.insert(index, gpu.clone());
+        Ok(gpu)
+    }
+
+    fn driver(&self) -> Result<Arc<Driver>, CudaError> {
+        lock(&self.opened).driver()
+    }
+
+    /// The device of that index, which was opened before any tensor came to be on it.
+    pub(crate) fn opened(&self, index: usize) -> Option<Arc<Gpu>> {
+        lock(&self.opened).gpus.get(&index).cloned()
+    }
+
+    /// Waits until all devices have done what they were given.
+    pub(crate) fn synchronize(&self) -> Result<(), CudaError> {
+        let gpus: Vec<_> = {
+            let mut opened = lock(&self.opened);
+            opened.ahead = 0;
+            opened.gpus.values().cloned().collect()
+        };
+        gpus.iter().try_for_each(|gpu| gpu.device().synchronize())
+    }
+
+    /// Counts an operation that was handed to a device; waits where too many are under way.
+    pub(crate) fn count_operation(&self) -> Result<(), CudaError> {
+        let full = {
+            let mut opened = lock(&self.opened);
+            opened.ahead += 1;
+            opened.ahead >= RUN_AHEAD
+        };
+        if full { self.synchronize() } else { Ok(()) }
+    }
+}
+
+/// An open CUDA device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CudaFacts {
+    /// As the driver calls it.
+    pub name: String,
+    /// Major and minor.
+    pub compute_capability: (u32, u32),
+    /// Of its processor.
+    pub multiprocessors: u32,
+    /// Bytes of its memory.
+    pub total_bytes: u64,
+    /// Bytes that nobody holds.
+    pub free_bytes: u64,
+    /// The code that its kernels run: compiled for it, such as `sm_90a`, or `ptx`.
+    pub kernels: String,
+}
+
+impl Stream {
+    /// Opens the CUDA device of that index, unless it is open, and tells about it.
+    ///
+    /// # Errors
+    /// `Device` where there is no driver or no such device, `OutOfMemory`, or `Cuda` where the driver
+    /// fails.
+    pub fn open_cuda(
+        &self,
+        operation: &'static str,
+        index: usize,
+    ) -> Result<CudaFacts, RuntimeError> {
+        let failed = |error| from_cuda(operation, error);
+        let gpu = self.shared.gpus.open(index).map_err(failed)?;
+        let device = gpu.device();
+        Ok(CudaFacts {
+            name: device.name().to_owned(),
+            compute_capability: device.compute_capability(),
+            multiprocessors: device.multiprocessors(),
+            total_bytes: device.total_memory(),
+            free_bytes: device.free_memory().map_err(failed)?,
+            kernels: gpu.target().to_owned(),
+        })
+    }
+
+    /// How many CUDA devices there are; 0 where there is no driver, or it can't be used.
+    pub fn count_cuda_devices(&self) -> usize {
+        self.shared.gpus.driver().and_then(|driver| driver.device_count()).unwrap_or(0)
+    }
+
+    /// Opens `device` where it is a CUDA device. A rehearsal needs none.
+    ///
+    /// # Errors
+    /// As [`Stream::open_cuda`].
+    pub(crate) fn open_for(
+        &self,
+        operation: &'static str,
+        device: Device,
+    ) -> Result<(), RuntimeError> {
+        match device {
+            Device::Cuda(index) if !self.is_rehearsing() => {
+                self.open_cuda(operation, index).map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Has the stream take its CUDA devices from `driver`, for tests without a device.
+    pub fn set_cuda_driver(&self, driver: Arc<Driver>) {
+        lock(&self.shared.gpus.opened).driver = Some(driver);
+    }
+}
+
+/// A failure of the driver or a library in `operation`.
+pub(crate) fn from_cuda(operation: &'static str, error: CudaError) -> RuntimeError {
+    let code = match error.code {
+        CudaErrorCode::NoDriver | CudaErrorCode::NoDevice => ErrorCode::Device,
+        CudaErrorCode::OutOfMemory => ErrorCode::OutOfMemory,
+        CudaErrorCode::Unsupported | CudaErrorCode::Failed => ErrorCode::Cuda,
+    };
+    let found = match code {
+        ErrorCode::OutOfMemory => error.message.clone(),
+        _ => error.to_string(),
+    };
+    RuntimeError::new(code, operation, "", "", found)
+}
