@@ -151,8 +151,8 @@ pub fn channel_norm(
         && weight.is_aligned()
         && bias.is_aligned();
     let width = match channels {
-        ..=128 => "channel_norm_128",
-        ..=256 => "channel_norm_256",
+        0..=128 => "channel_norm_128",
+        129..=256 => "channel_norm_256",
         _ => "channel_norm_512",
     };
     let kernel = variant(width, input.dtype, aligned);

@@ -35,8 +35,7 @@ pub fn rotary(
         let strides = broadcast(view, &[batch, length, size / 2]);
         [strides[0], strides[1], 0]
     });
-    let rows =
-        Rows::new(&[batch, length, heads], [&input.strides()[..3], &angles[0], &angles[1]]);
+    let rows = Rows::new(&[batch, length, heads], [&input.strides()[..3], &angles[0], &angles[1]]);
     let aligned = size.is_multiple_of(16)
         && rows.are_aligned()
         && [input, cos, sin, output].into_iter().all(DeviceView::is_aligned);
@@ -83,10 +82,8 @@ pub fn rms_norm_rotary(
     }
     let (channels, pairs) = (heads * size, size / 2);
     let angles = [cos, sin].map(|view| broadcast(view, &[batch, length, pairs]));
-    let rows = Rows::new(
-        &[batch, length],
-        [&input.strides()[..2], &angles[0][..2], &angles[1][..2]],
-    );
+    let rows =
+        Rows::new(&[batch, length], [&input.strides()[..2], &angles[0][..2], &angles[1][..2]]);
     let weight = Parameter(Some(weight));
     let aligned = pairs.is_multiple_of(16)
         && rows.are_aligned()
