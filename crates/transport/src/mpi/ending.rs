@@ -3,6 +3,7 @@
 use super::board::{Fault, FaultKind, Life};
 use super::engine::Engine;
 use super::exit::end_process;
+use super::shared::Phase;
 use super::wire::Status;
 use std::time::Duration;
 
@@ -52,6 +53,7 @@ impl Engine {
     /// # Errors
     /// MPI's words.
     pub(super) fn end(&self) -> Result<(), String> {
+        self.shared.set_phase(Phase::Ending);
         if !self.peers.is_empty() {
             std::thread::sleep(SILENCE);
         }

@@ -25,7 +25,9 @@ pub(super) enum Phase {
     Running,
     /// The ranks can't come together.
     Refused(TransportError),
-    /// All ranks have said that they are done, and MPI has ended.
+    /// All ranks have said that they are done, and MPI ends.
+    Ending,
+    /// MPI has ended.
     Finished,
 }
 

@@ -96,13 +96,19 @@ impl Transport for MpiTransport {
         if self.shared.phase() != Phase::Finished {
             self.shared.ask(Request::Finish);
         }
-        // The engine names a rank that is late; MPI's own end comes after that.
-        let time = identity.settings.deadline + FINALIZE;
-        match self.shared.wait_while(&Phase::Running, Some(time)) {
+        // The engine names a rank that is late.
+        let time = identity.settings.deadline + SLACK;
+        let mut end = self.shared.wait_while(&Phase::Running, Some(time));
+        if end.0 == Phase::Ending {
+            end = self.shared.wait_while(&Phase::Ending, Some(FINALIZE));
+        }
+        match end {
             (Phase::Finished, _) => Ok(()),
             (_, Some(fault)) => Err(fault.error(identity, "", 0, began.elapsed())),
             _ => Err(self.shared.abandoned().unwrap_or_else(|| {
-                let found = "MPI_Finalize does not return".to_owned();
+                let Self { library, .. } = self;
+                let waited = began.elapsed().as_secs_f64();
+                let found = format!("{library} does not end; waited {waited:.1} s");
                 self.shared.error(ErrorCode::System, (String::new(), found))
             })),
         }
