@@ -138,8 +138,11 @@ def cast_flat(input, output, count, BLOCK: tl.constexpr):
 def fill(output, value, count, BLOCK: tl.constexpr):
     """Consecutive elements of one value: a float32 for floats, for integers one by its lowest bits."""
     places = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    value = tl.full([BLOCK], value, value.dtype).to(output.dtype.element_ty)
-    tl.store(output + places, value, mask=places < count)
+    if output.dtype.element_ty.is_floating():
+        block = tl.full([BLOCK], value, tl.float32)
+    else:
+        block = tl.full([BLOCK], value, tl.int64)
+    tl.store(output + places, block.to(output.dtype.element_ty), mask=places < count)
 
 
 def variants() -> Iterator[Variant]:

@@ -1,7 +1,8 @@
 """Triton's interpreter made right for bfloat16, which NumPy hasn't got.
 
-It keeps bfloat16 as its bits, multiplies matrices of the bits, and rounds half away from zero without
-the carry into the exponent. Importing this replaces both by what the device does.
+It keeps bfloat16 as its bits, multiplies matrices of the bits, rounds half away from zero without the
+carry into the exponent, and takes subnormal numbers for zero. Importing this replaces all of it by what
+the device does.
 """
 
 import numpy as np
@@ -27,6 +28,8 @@ def narrowed(values: np.ndarray) -> np.ndarray:
 def convert(values, source, target, rounding_mode):
     if source == tl.float32 and target == tl.bfloat16:
         return narrowed(values).reshape(values.shape)
+    if source == tl.bfloat16 and target == tl.float32:
+        return widened(values)
     return _convert(values, source, target, rounding_mode)
 
 
