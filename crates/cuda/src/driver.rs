@@ -22,6 +22,13 @@ pub struct Driver {
     library: Option<Library>,
 }
 
+/// Why there is no driver.
+pub(crate) struct Refusal {
+    pub error: CudaError,
+    /// Whether there is a driver's file all the same.
+    pub found: bool,
+}
+
 impl Driver {
     /// Opens the system's driver: the file that `WAN_CUDA_DRIVER` names, otherwise `libcuda.so.1`
     /// as the loader finds it, or where drivers put it.
@@ -31,7 +38,10 @@ impl Driver {
     /// `NoDriver` with what was tried and why each failed, `NoDevice` where the driver knows of no
     /// device, `Failed` where it can't be initialised.
     pub fn open() -> Result<Arc<Driver>, CudaError> {
-        let paths = SearchPaths::from_environment();
+        Driver::open_in(&SearchPaths::from_environment()).map_err(|refusal| refusal.error)
+    }
+
+    pub(crate) fn open_in(paths: &SearchPaths) -> Result<Arc<Driver>, Refusal> {
         let library = paths.open(LibraryKind::Driver, None, |library| {
             // SAFETY: the library is NVIDIA's driver, or a stand-in that its user vouches for.
             unsafe { DriverFunctions::load(&|name| library.symbol(name)) }
@@ -40,13 +50,14 @@ impl Driver {
         });
         let library = library.map_err(|tried| {
             let how = LibraryKind::Driver.how_to_get_it();
-            let message = format!(
-                "no NVIDIA driver: {tried}; {how}, or name its library in {DRIVER_VARIABLE}"
-            );
-            CudaError::refused(CudaErrorCode::NoDriver, "dlopen", message)
+            let message =
+                format!("no NVIDIA driver: {tried}; {how}, or name its file in {DRIVER_VARIABLE}");
+            let error = CudaError::refused(CudaErrorCode::NoDriver, "dlopen", message);
+            Refusal { error, found: tried.found_a_file() }
         })?;
         // SAFETY: as above; the library is kept open.
         unsafe { Driver::load(&|name| library.symbol(name), Some(library.clone())) }
+            .map_err(|error| Refusal { error, found: true })
     }
 
     /// A driver of functions that are in this process already, such as an emulator's.

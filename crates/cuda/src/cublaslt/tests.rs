@@ -1,9 +1,11 @@
 //! Products through the fake library.
 
 use super::fake::{Preference, half_to_single, library, single_to_half, symbol};
+use super::library::{Api, Description};
 use super::sys::*;
 use super::{CublasLt, REFERENCE_ROWS};
 use crate::fake::Fake;
+use crate::libraries::SearchPaths;
 use crate::{CudaError, CudaErrorCode, Device, DeviceMemory};
 use std::sync::Arc;
 use tensor_layout::DType;
@@ -282,4 +284,28 @@ fn a_library_that_lacks_functions_or_can_not_start_is_refused() {
     let error = unsafe { CublasLt::with_symbols(&device, &symbol) }.err().unwrap();
     assert!(error.message.starts_with("cuBLASLt's workspace: "), "{error}");
     assert_eq!(library(|library| library.live), 0);
+}
+
+/// The library itself takes descriptions without a device, so where it is installed it says whether
+/// attributes have the numbers and sizes that it knows.
+#[test]
+fn the_library_takes_the_descriptions_where_it_is_installed() {
+    let Ok(api) = Api::open(&SearchPaths::from_environment(), (u32::MAX, 0)) else { return };
+    let product = Description::product(&api).unwrap();
+    product.set_product(CUBLASLT_MATMUL_DESC_EPILOGUE, &CUBLASLT_EPILOGUE_BIAS).unwrap();
+    product.set_product(CUBLASLT_MATMUL_DESC_BIAS_POINTER, &64u64).unwrap();
+    for element_type in [CUDA_R_32F, CUDA_R_16BF, CUDA_R_16F] {
+        Description::matrix(&api, element_type, 8, 4, 8).unwrap();
+    }
+    let preference = Description::preference(&api).unwrap();
+    preference.set_preference(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &1usize).unwrap();
+    let reduction = CUBLASLT_REDUCTION_SCHEME_NONE;
+    preference.set_preference(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reduction).unwrap();
+    for matrix in 5..=8 {
+        preference.set_preference(matrix, &16u32).unwrap();
+    }
+    // It does look: a value of another size is refused.
+    let error = product.set_product(CUBLASLT_MATMUL_DESC_EPILOGUE, &0u8).unwrap_err();
+    assert_eq!(error.name, "CUBLAS_STATUS_INVALID_VALUE");
+    assert_eq!(error.function, "cublasLtMatmulDescSetAttribute");
 }

@@ -4,6 +4,8 @@ mod library;
 mod python;
 mod search;
 mod survey;
+#[cfg(test)]
+mod tests;
 
 pub use library::Library;
 pub use search::{Attempt, SearchPaths, Tried};
@@ -50,11 +52,18 @@ impl LibraryKind {
                 "install the system's driver package (nvidia-driver; on WSL the Windows driver)"
             }
             Self::CublasLt => {
-                "pip install nvidia-cublas (driver of CUDA 13) or nvidia-cublas-cu12, or install \
-                 the CUDA toolkit"
+                "install the CUDA toolkit, or pip install nvidia-cublas (for a driver of CUDA 13) \
+                 or nvidia-cublas-cu12, in an environment that is active, or whose folder of \
+                 libraries WAN_CUDA_LIBRARIES names"
             }
-            Self::Cudnn => "pip install nvidia-cudnn-cu13 or nvidia-cudnn-cu12",
-            Self::Nccl => "pip install nvidia-nccl-cu13 or nvidia-nccl-cu12",
+            Self::Cudnn => {
+                "pip install nvidia-cudnn-cu13 or nvidia-cudnn-cu12, in an environment that is \
+                 active, or whose folder of libraries WAN_CUDA_LIBRARIES names"
+            }
+            Self::Nccl => {
+                "pip install nvidia-nccl-cu13 or nvidia-nccl-cu12, in an environment that is \
+                 active, or whose folder of libraries WAN_CUDA_LIBRARIES names"
+            }
         }
     }
 

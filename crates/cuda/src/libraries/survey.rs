@@ -2,7 +2,7 @@
 
 use super::{Library, LibraryKind, SearchPaths, Tried};
 use crate::device::DeviceTraits;
-use crate::driver::Driver;
+use crate::driver::{Driver, Refusal};
 use crate::error::{CudaError, CudaErrorCode};
 use std::ffi::c_int;
 use std::path::PathBuf;
@@ -91,11 +91,12 @@ pub enum LibrarySurvey {
 
 /// Looks for everything of CUDA on this machine. Opens what it finds, makes no context.
 pub fn survey() -> CudaSurvey {
-    survey_of(&SearchPaths::from_environment(), Driver::open())
+    let paths = SearchPaths::from_environment();
+    survey_of(&paths, Driver::open_in(&paths))
 }
 
 /// The survey of a driver that was opened, or not, and of the libraries in `paths`.
-pub(crate) fn survey_of(paths: &SearchPaths, driver: Result<Arc<Driver>, CudaError>) -> CudaSurvey {
+pub(crate) fn survey_of(paths: &SearchPaths, driver: Result<Arc<Driver>, Refusal>) -> CudaSurvey {
     let version = driver.as_ref().ok().map(|driver| driver.version());
     let libraries = LibraryKind::ALL
         .into_iter()
@@ -105,8 +106,11 @@ pub(crate) fn survey_of(paths: &SearchPaths, driver: Result<Arc<Driver>, CudaErr
     CudaSurvey { driver: of_driver(driver), libraries }
 }
 
-fn of_driver(driver: Result<Arc<Driver>, CudaError>) -> DriverSurvey {
-    let counted = driver.and_then(|driver| driver.device_count().map(|count| (driver, count)));
+fn of_driver(driver: Result<Arc<Driver>, Refusal>) -> DriverSurvey {
+    let counted = driver.and_then(|driver| match driver.device_count() {
+        Ok(count) => Ok((driver, count)),
+        Err(error) => Err(Refusal { error, found: true }),
+    });
     match counted {
         Ok((_, 0)) => DriverSurvey::NoDevice { message: "the driver knows of no device".into() },
         Ok((driver, count)) => DriverSurvey::Works {
@@ -114,14 +118,12 @@ fn of_driver(driver: Result<Arc<Driver>, CudaError>) -> DriverSurvey {
             version: driver.version(),
             devices: (0..count).map(|index| of_device(&driver, index)).collect(),
         },
-        Err(error) => {
+        Err(Refusal { error, found }) => {
             let message = error.to_string();
             match error.code {
-                CudaErrorCode::NoDriver if error.function == "dlopen" => {
-                    DriverSurvey::Missing { message }
-                }
                 CudaErrorCode::NoDevice => DriverSurvey::NoDevice { message },
-                _ => DriverSurvey::Broken { message },
+                _ if found => DriverSurvey::Broken { message },
+                _ => DriverSurvey::Missing { message },
             }
         }
     }
