@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** The entry point, in place of the app's. */
   readonly main?: string;
+  /** Milliseconds after which it is told to end; by default it takes its time. */
+  readonly timeout?: number;
 }
 
 /** Runs the app as a process of its own, and waits for it. */
@@ -38,6 +40,7 @@ export async function runApp(
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
+    ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
   });
   const [stdout, stderr] = await Promise.all([
     new Response(child.stdout).text(),
