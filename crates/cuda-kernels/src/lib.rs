@@ -26,6 +26,8 @@ mod pack;
 pub mod quantization;
 pub mod rotary;
 mod rows;
+#[cfg(test)]
+mod testing;
 pub mod unary;
 mod view;
 mod walk;
