@@ -26,6 +26,8 @@ function wordsOf(text: string): string[] {
 
 /** Commands of others that documents may name. */
 const foreign: readonly string[] = ["huggingface-cli"];
+/** Commands of others that start the app as ranks. */
+const launchers: readonly string[] = ["mpirun", "mpiexec.hydra", "srun"];
 
 describe("commands of the documents", () => {
   test("are there", () => expect(commands.length).toBeGreaterThan(5));
@@ -40,6 +42,12 @@ describe("commands of the documents", () => {
       }
       const [program, run, script = "", ...rest] = words;
       if (foreign.includes(program ?? "")) return;
+      if (launchers.includes(program ?? "")) {
+        const main = words.indexOf("apps/wan/src/main.ts");
+        expect(words[main - 1]).toBe("bun");
+        parseArguments(words.slice(main + 1));
+        return;
+      }
       expect([program, run]).toEqual(["bun", "run"]);
       expect(Object.keys(packageFile.scripts)).toContain(script);
       if (script === "app") parseArguments(rest);
