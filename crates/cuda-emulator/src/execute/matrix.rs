@@ -1,0 +1,363 @@
+//! `ldmatrix` and `mma`: matrices spread over the lanes of a warp.
+//!
+//! A register of the lanes is a tile of 8 rows of 4 words: lane `4·row + word`. Of the first matrix
+//! a warp holds, for each tile of columns, the tile of rows 0 to 7 and that of rows 8 to 15; of the
+//! second, whose tiles are transposed, one tile of 8 columns. The sum's tiles hold two columns a
+//! lane in two registers.
+
+use std::marker::PhantomData;
+
+use crate::ptx::{Instruction, Operand, PtxError};
+
+use super::access;
+use super::decode::Decoder;
+use super::fault::{Fault, FaultKind, Outcome};
+use super::float::canonical;
+use super::half::{bfloat_to, half_from, half_to};
+use super::step::{Handler, InstructionSet, Step, handlers};
+use super::thread_block::ThreadBlock;
+use super::warp::{LANES, Warp, commit};
+
+handlers! {
+    fn load_matrix = load_matrix_lanes;
+    fn multiply<E: Elements> = multiply_lanes;
+}
+
+/// These instructions want the whole warp.
+fn check_whole(warp: &Warp, mask: u32) -> Outcome {
+    if mask == u32::MAX {
+        return Ok(());
+    }
+    let lane = (!mask).trailing_zeros();
+    let message = if warp.alive == u32::MAX {
+        "a matrix instruction that not all lanes of the warp reach"
+    } else {
+        "a matrix instruction of a warp some of whose lanes have ended"
+    };
+    Err(Fault::new(FaultKind::LaunchFailed, lane, message))
+}
+
+/// Loads the tiles `list`: lane `8·tile + row` has the address of a row of 16 bytes.
+/// [`Step::control`] 1 transposes each as a matrix of 16-bit elements.
+#[inline(always)]
+fn load_matrix_lanes(
+    warp: &mut Warp,
+    block: &mut ThreadBlock<'_>,
+    step: &Step,
+    mask: u32,
+) -> Outcome {
+    check_whole(warp, mask)?;
+    let tiles = step.list.len();
+    let addresses = warp.words[step.a as usize].0;
+    // Only the lanes that give an address are looked at.
+    let givers = if tiles == 4 { u32::MAX } else { (1 << (8 * tiles)) - 1 };
+    let size = block.shared.len();
+    let offsets = access::within("shared", size, &addresses, step.offset, givers, 16)?;
+    for (tile, slot) in step.list.iter().enumerate() {
+        let mut halves = [[0_u16; 8]; 8];
+        for (row, halves) in halves.iter_mut().enumerate() {
+            let start = offsets[8 * tile + row] as usize;
+            let bytes = &block.shared[start..start + 16];
+            for (column, half) in halves.iter_mut().enumerate() {
+                *half = u16::from_le_bytes([bytes[2 * column], bytes[2 * column + 1]]);
+            }
+        }
+        let mut result = [0; LANES];
+        for (lane, word) in result.iter_mut().enumerate() {
+            let (row, column) = (lane / 4, lane % 4 * 2);
+            let [low, high] = if step.control == 1 {
+                [halves[column][row], halves[column + 1][row]]
+            } else {
+                [halves[row][column], halves[row][column + 1]]
+            };
+            *word = u32::from(low) | u32::from(high) << 16;
+        }
+        commit(warp, *slot, &result, mask);
+    }
+    Ok(())
+}
+
+/// The types of a product.
+trait Elements: 'static {
+    /// A number of the sum.
+    type Sum: Copy + Default;
+    /// Elements of a word.
+    const IN_WORD: usize;
+    /// Element `place` of a word.
+    fn element(word: u32, place: usize) -> Self::Sum;
+    /// `a · b + c`.
+    fn multiply_add(a: Self::Sum, b: Self::Sum, c: Self::Sum) -> Self::Sum;
+    /// The sum that a register holds.
+    fn read(word: u32) -> Self::Sum;
+    /// The register that holds a sum.
+    fn write(sum: Self::Sum) -> u32;
+}
+
+/// How a word holds floats.
+trait Packed: 'static {
+    const IN_WORD: usize;
+    fn element(word: u32, place: usize) -> f32;
+}
+
+struct Halves;
+struct Brains;
+struct Tensor32;
+
+impl Packed for Halves {
+    const IN_WORD: usize = 2;
+
+    #[inline(always)]
+    fn element(word: u32, place: usize) -> f32 {
+        half_to((word >> (16 * place)) as u16)
+    }
+}
+
+impl Packed for Brains {
+    const IN_WORD: usize = 2;
+
+    #[inline(always)]
+    fn element(word: u32, place: usize) -> f32 {
+        bfloat_to((word >> (16 * place)) as u16)
+    }
+}
+
+impl Packed for Tensor32 {
+    const IN_WORD: usize = 1;
+
+    #[inline(always)]
+    fn element(word: u32, _place: usize) -> f32 {
+        // The lowest 13 bits aren't looked at.
+        f32::from_bits(word & !0x1fff)
+    }
+}
+
+/// Floats, summed in float32.
+struct Floats<P>(PhantomData<P>);
+
+impl<P: Packed> Elements for Floats<P> {
+    type Sum = f32;
+
+    const IN_WORD: usize = P::IN_WORD;
+
+    #[inline(always)]
+    fn element(word: u32, place: usize) -> f32 {
+        P::element(word, place)
+    }
+
+    #[inline(always)]
+    fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+
+    #[inline(always)]
+    fn read(word: u32) -> f32 {
+        f32::from_bits(word)
+    }
+
+    #[inline(always)]
+    fn write(sum: f32) -> u32 {
+        canonical(sum).to_bits()
+    }
+}
+
+/// Whole numbers of 8 bits, summed in 32. Where `SATURATES` the sum is kept within its range.
+struct Bytes<const SIGNED: bool, const SATURATES: bool>;
+
+impl<const SIGNED: bool, const SATURATES: bool> Elements for Bytes<SIGNED, SATURATES> {
+    type Sum = i64;
+
+    const IN_WORD: usize = 4;
+
+    #[inline(always)]
+    fn element(word: u32, place: usize) -> i64 {
+        let byte = (word >> (8 * place)) as u8;
+        if SIGNED { i64::from(byte as i8) } else { i64::from(byte) }
+    }
+
+    #[inline(always)]
+    fn multiply_add(a: i64, b: i64, c: i64) -> i64 {
+        a * b + c
+    }
+
+    #[inline(always)]
+    fn read(word: u32) -> i64 {
+        i64::from(word as i32)
+    }
+
+    #[inline(always)]
+    fn write(sum: i64) -> u32 {
+        if SATURATES { sum.clamp(i32::MIN.into(), i32::MAX.into()) as u32 } else { sum as u32 }
+    }
+}
+
+/// Most columns of the first matrix that a tile has.
+const MOST_COLUMNS: usize = 16;
+
+/// `list` holds the sum's registers, the first matrix's, the second's, the summand's. Those of the
+/// second are as many as tiles of columns of the first, in [`Step::control`]; +256 where the sums
+/// are float16, two of a register.
+#[inline(always)]
+fn multiply_lanes<E: Elements>(
+    warp: &mut Warp,
+    _block: &mut ThreadBlock<'_>,
+    step: &Step,
+    mask: u32,
+) -> Outcome {
+    check_whole(warp, mask)?;
+    let tiles = (step.control & 0xff) as usize;
+    let half_sums = step.control & 0x100 != 0;
+    let sums = if half_sums { 2 } else { 4 };
+    let (targets, rest) = step.list.split_at(sums);
+    let (first, rest) = rest.split_at(2 * tiles);
+    let (second, summands) = rest.split_at(tiles);
+    let mut sum = [[E::Sum::default(); 8]; 16];
+    for (place, slot) in summands.iter().enumerate() {
+        let words = &warp.words[*slot as usize].0;
+        for lane in 0..LANES {
+            let row = lane / 4;
+            if half_sums {
+                for odd in 0..2 {
+                    let value = half_to((words[lane] >> (16 * odd)) as u16).to_bits();
+                    sum[8 * place + row][lane % 4 * 2 + odd] = E::read(value);
+                }
+            } else {
+                sum[place / 2 * 8 + row][lane % 4 * 2 + place % 2] = E::read(words[lane]);
+            }
+        }
+    }
+    let columns = 4 * E::IN_WORD;
+    for tile in 0..tiles {
+        let mut a = [[E::Sum::default(); MOST_COLUMNS]; 16];
+        let mut b = [[E::Sum::default(); 8]; MOST_COLUMNS];
+        for half in 0..2 {
+            let words = &warp.words[first[2 * tile + half] as usize].0;
+            for lane in 0..LANES {
+                for place in 0..E::IN_WORD {
+                    a[8 * half + lane / 4][lane % 4 * E::IN_WORD + place] =
+                        E::element(words[lane], place);
+                }
+            }
+        }
+        let words = &warp.words[second[tile] as usize].0;
+        for lane in 0..LANES {
+            for place in 0..E::IN_WORD {
+                b[lane % 4 * E::IN_WORD + place][lane / 4] = E::element(words[lane], place);
+            }
+        }
+        for (sum, a) in sum.iter_mut().zip(&a) {
+            for (a, b) in a[..columns].iter().zip(&b) {
+                for (sum, b) in sum.iter_mut().zip(b) {
+                    *sum = E::multiply_add(*a, *b, *sum);
+                }
+            }
+        }
+    }
+    for (place, slot) in targets.iter().enumerate() {
+        let mut result = [0; LANES];
+        for lane in 0..LANES {
+            let row = lane / 4;
+            result[lane] = if half_sums {
+                let of = |odd: usize| {
+                    let value = E::write(sum[8 * place + row][lane % 4 * 2 + odd]);
+                    u32::from(half_from(f32::from_bits(value)))
+                };
+                of(0) | of(1) << 16
+            } else {
+                E::write(sum[place / 2 * 8 + row][lane % 4 * 2 + place % 2])
+            };
+        }
+        commit(warp, *slot, &result, mask);
+    }
+    Ok(())
+}
+
+/// The function, and tiles of columns of the first matrix.
+fn product(modifiers: &[&str], set: InstructionSet) -> Option<(Handler, u32)> {
+    let saturates = modifiers.contains(&"satfinite");
+    let rest: Vec<&str> = modifiers.iter().copied().filter(|found| *found != "satfinite").collect();
+    let ["sync", "aligned", shape, "row", "col", d, a, b, c] = rest[..] else { return None };
+    if a != b || d != c {
+        return None;
+    }
+    Some(match (shape, d, a, saturates) {
+        ("m16n8k8", "f32", "f16", false) => (multiply::<Floats<Halves>>(set), 1),
+        ("m16n8k16", "f32", "f16", false) => (multiply::<Floats<Halves>>(set), 2),
+        ("m16n8k8", "f16", "f16", false) => (multiply::<Floats<Halves>>(set), 1 | 0x100),
+        ("m16n8k16", "f16", "f16", false) => (multiply::<Floats<Halves>>(set), 2 | 0x100),
+        ("m16n8k8", "f32", "bf16", false) => (multiply::<Floats<Brains>>(set), 1),
+        ("m16n8k16", "f32", "bf16", false) => (multiply::<Floats<Brains>>(set), 2),
+        ("m16n8k4", "f32", "tf32", false) => (multiply::<Floats<Tensor32>>(set), 1),
+        ("m16n8k8", "f32", "tf32", false) => (multiply::<Floats<Tensor32>>(set), 2),
+        ("m16n8k16", "s32", "s8", false) => (multiply::<Bytes<true, false>>(set), 1),
+        ("m16n8k32", "s32", "s8", false) => (multiply::<Bytes<true, false>>(set), 2),
+        ("m16n8k16", "s32", "s8", true) => (multiply::<Bytes<true, true>>(set), 1),
+        ("m16n8k32", "s32", "s8", true) => (multiply::<Bytes<true, true>>(set), 2),
+        ("m16n8k16", "s32", "u8", false) => (multiply::<Bytes<false, false>>(set), 1),
+        ("m16n8k32", "s32", "u8", false) => (multiply::<Bytes<false, false>>(set), 2),
+        _ => return None,
+    })
+}
+
+fn slots(
+    decoder: &mut Decoder,
+    i: &Instruction,
+    operand: &Operand,
+    count: u32,
+    target: bool,
+) -> Result<Vec<u32>, PtxError> {
+    let one = std::slice::from_ref(operand);
+    let elements = match operand {
+        Operand::Vector(elements) => elements,
+        _ => one,
+    };
+    if elements.len() as u32 != count {
+        return Err(i.error(format!("{} registers where {count} are due", elements.len())));
+    }
+    let slot = |element| {
+        if target { decoder.target::<u32>(i, element) } else { decoder.source::<u32>(i, element) }
+    };
+    elements.iter().map(slot).collect()
+}
+
+/// Decodes `ldmatrix` and `mma`.
+pub fn decode(decoder: &mut Decoder, i: &Instruction) -> Result<(), PtxError> {
+    let modifiers: Vec<&str> = i.modifiers().collect();
+    match (i.name(), &i.operands[..]) {
+        ("ldmatrix", [targets, address]) => {
+            let (count, transposes) = match modifiers[..] {
+                ["sync", "aligned", "m8n8", count, "shared" | "shared::cta", "b16"] => (count, 0),
+                ["sync", "aligned", "m8n8", count, "trans", "shared" | "shared::cta", "b16"] => {
+                    (count, 1)
+                }
+                _ => return Err(decoder.unknown(i)),
+            };
+            let count = match count {
+                "x1" => 1,
+                "x2" => 2,
+                "x4" => 4,
+                _ => return Err(decoder.unknown(i)),
+            };
+            let list = slots(decoder, i, targets, count, true)?;
+            let (a, offset) = decoder.narrow_address(i, address)?;
+            let step = decoder.push(i, load_matrix(decoder.set));
+            (step.a, step.offset, step.control) = (a, offset, transposes);
+            step.list = list.into();
+            Ok(())
+        }
+        ("mma", [d, a, b, c]) => {
+            let (run, control) =
+                product(&modifiers, decoder.set).ok_or_else(|| decoder.unknown(i))?;
+            let tiles = control & 0xff;
+            let sums = if control & 0x100 == 0 { 4 } else { 2 };
+            let mut list = slots(decoder, i, d, sums, true)?;
+            list.extend(slots(decoder, i, a, 2 * tiles, false)?);
+            list.extend(slots(decoder, i, b, tiles, false)?);
+            list.extend(slots(decoder, i, c, sums, false)?);
+            let step = decoder.push(i, run);
+            step.control = control;
+            step.list = list.into();
+            Ok(())
+        }
+        _ => Err(decoder.unknown(i)),
+    }
+}

@@ -1,0 +1,38 @@
+//! Runs kernels: decodes what [`crate::ptx`] read and interprets it, 32 lanes at a time.
+//!
+//! A register of a warp is an array over its lanes, and an instruction a loop over one, which the
+//! compiler vectorises. Lanes that part ways run one group after another, always the one furthest
+//! back in the text, so that they meet again where the paths do.
+
+mod access;
+mod async_copy;
+mod atomic;
+mod barrier;
+mod bits;
+mod compare;
+mod conversion;
+mod convert;
+mod decode;
+mod fault;
+mod float;
+mod half;
+mod integer;
+mod launch;
+mod load_store;
+mod math;
+mod matrix;
+mod movement;
+mod program;
+mod shuffle;
+mod small_float;
+mod step;
+mod thread_block;
+mod value;
+mod warp;
+
+pub use decode::decode;
+pub use fault::FaultKind;
+pub use launch::launch;
+pub use program::Program;
+pub use step::InstructionSet;
+pub use thread_block::Shape;
