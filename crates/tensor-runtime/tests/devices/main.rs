@@ -21,7 +21,8 @@ fn both() -> Both {
     let stream = STREAM.get_or_init(|| {
         let stream = Stream::new(2, InstructionSet::detect());
         if std::env::var("WAN_TEST_CUDA").as_deref() != Ok("driver") {
-            let driver = CudaDriver::with_symbols(&cuda_emulator::symbol);
+            // SAFETY: the emulator's functions are the driver's, by name and signature.
+            let driver = unsafe { CudaDriver::with_symbols(&cuda_emulator::symbol) };
             stream.set_cuda_driver(
                 driver.expect("the emulator has all that the driver layer asks for"),
             );
