@@ -53,8 +53,20 @@ describe("parseBenchArguments", () => {
   test("refuses numbers and devices that can't be", () => {
     expect(refusal("--threads", "0")).toBe('--threads must be a whole number from 1 to 1024, but is "0"');
     expect(refusal("--runs", "few")).toContain("--runs");
-    expect(refusal("--device", "cuda")).toContain("--device cuda is not available");
+    expect(refusal("--device", "gpu")).toBe('--device must be cpu or cuda[:N], but is "gpu"');
     expect(refusal("--peer")).toContain("--peers");
+  });
+
+  test("runs on a CUDA device what can run there", () => {
+    const { device, only } = parseBenchArguments(["--device", "cuda:1"]) as BenchRequest;
+    expect(device).toBe("cuda:1");
+    expect(only).toEqual([
+      "peak",
+      ...families.filter(({ cases }) => cases.length > 0).map(({ name }) => name),
+    ]);
+    expect(refusal("--device", "cuda", "--only", "linear,ranks")).toBe(
+      "--only: ranks runs on --device cpu alone",
+    );
   });
 
   test("helps", () => {

@@ -1,7 +1,7 @@
 import { nearestName } from "@wan-ts/attention";
 import { Command, CommanderError } from "commander";
 import { InputError } from "../input-error.ts";
-import { families, peakName, unavailableNames } from "./families.ts";
+import { cudaNames, families, peakName, unavailableNames } from "./families.ts";
 import type { Repeats } from "./measure.ts";
 
 /** What the command line of the benchmarks asks for. */
@@ -11,6 +11,8 @@ export interface BenchRequest {
   /** Part of the descriptions of cases to run; empty for all. */
   readonly filter: string;
   readonly threads: number | undefined;
+  /** `cpu`, `cuda` for the first CUDA device, or `cuda:N`. */
+  readonly device: string;
   readonly json: string | undefined;
   readonly peers: boolean;
   readonly repeats: Repeats;
@@ -39,7 +41,7 @@ export function parseBenchArguments(argv: readonly string[]): BenchRequest | { r
     .option("--only <NAME,…>", `families to run: ${known.join(", ")} (default: all)`)
     .option("--case <TEXT>", "only cases whose description or dtype has TEXT in it")
     .option("--threads <N>", "CPU threads (default: the cores at hand)")
-    .option("--device <NAME>", "cpu", "cpu")
+    .option("--device <NAME>", "cpu, cuda or cuda:N", "cpu")
     .option("--runs <N>", "runs of each case at least", "3")
     .option("--json <FILE>", "write the results as a JSON list")
     .option("--peers", "time PyTorch too: python3, or $WAN_PEER_PYTHON")
@@ -52,23 +54,27 @@ export function parseBenchArguments(argv: readonly string[]): BenchRequest | { r
     throw new InputError(error.message.replace(/^error: /, "").replaceAll("\n", " "));
   }
   const values = program.opts<Record<string, string | undefined> & { readonly peers?: boolean }>();
-  if (values.device !== "cpu") {
-    throw new InputError(`--device ${values.device} is not available in this version of wan-ts; use cpu`);
+  const { device = "cpu" } = values;
+  if (!/^(cpu|cuda(:\d+)?)$/.test(device)) {
+    throw new InputError(`--device must be cpu or cuda[:N], but is ${JSON.stringify(device)}`);
   }
+  const there = device === "cpu" ? known : cudaNames;
   const threads = values.threads === undefined ? undefined : whole("--threads", values.threads, 1024);
   return {
-    only: values.only === undefined ? known : names(values.only, known),
+    only: values.only === undefined ? there : names(values.only, known, there),
     filter: values.case ?? "",
     threads,
+    device,
     json: values.json,
     peers: values.peers ?? false,
     repeats: { runs: whole("--runs", values.runs ?? "3", 1000), shortestSeconds: 1, longestSeconds: 60 },
   };
 }
 
-function names(list: string, known: readonly string[]): string[] {
+function names(list: string, known: readonly string[], there: readonly string[]): string[] {
   return list.split(",").map((name) => {
-    if (known.includes(name)) return name;
+    if (there.includes(name)) return name;
+    if (known.includes(name)) throw new InputError(`--only: ${name} runs on --device cpu alone`);
     if (unavailableNames.includes(name)) {
       throw new InputError(`--only: ${name} is not available in this version of wan-ts`);
     }

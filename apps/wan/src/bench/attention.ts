@@ -1,32 +1,52 @@
 import { attention, type Tensor } from "@wan-ts/tensor";
 import type { BenchDType, BenchmarkCase, BenchmarkFamily } from "./case.ts";
 import { checkClose, unitRoundoff } from "./check-close.ts";
-import { partOf, sampledPlaces, uniformTensor } from "./values.ts";
+import { partOf, sampledPlaces, uniformRows } from "./values.ts";
 
-const heads = 12;
-const headDim = 128;
-const queries = 4096;
-/** Self-attention of 4,096 tokens, then cross-attention to text and to an image. */
-const keyCounts = [4096, 512, 257] as const;
+/** The sizes of one attention. */
+export interface AttentionSizes {
+  readonly queries: number;
+  readonly keys: number;
+  readonly heads: number;
+  readonly headDim: number;
+}
 
-/** Attention with Wan-1.3B's heads. */
+/** Self-attention of 4,096 tokens, then cross-attention to text and to an image; Wan-1.3B's heads. */
+const sizes: readonly AttentionSizes[] = [4096, 512, 257].map((keys) => ({
+  queries: 4096,
+  keys,
+  heads: 12,
+  headDim: 128,
+}));
+
+/** Self-attention of whole videos, with 14B's heads, and with heads of half their size. */
+const longSizes: readonly AttentionSizes[] = [128, 64].flatMap((headDim) =>
+  [8192, 16_384, 32_768].map((tokens) => ({ queries: tokens, keys: tokens, heads: 40, headDim })),
+);
+
+/** Attention with Wan's heads. */
 export const attentionFamily: BenchmarkFamily = {
   name: "attention",
-  cases: keyCounts.flatMap((keys) =>
-    (["bfloat16", "float32"] as const).map((dtype) => attentionCase(keys, dtype)),
+  cases: sizes.flatMap((each) =>
+    (["bfloat16", "float32"] as const).map((dtype) => attentionCase(each, dtype)),
   ),
+  cudaCases: longSizes.map((each) => attentionCase(each, "bfloat16")),
 };
 
-function attentionCase(keys: number, dtype: BenchDType): BenchmarkCase {
+/** One attention of every query to every key. */
+export function attentionCase(
+  { queries, keys, heads, headDim }: AttentionSizes,
+  dtype: BenchDType,
+): BenchmarkCase {
   return {
     case: `S ${queries}, keys ${keys}, H ${heads}, D ${headDim}`,
     dtype,
     peer: { operation: "attention", dtype, queries, keys, heads, headDim },
-    prepare() {
+    prepare(device) {
       // Scores of standard deviation about 1.5, so that softmax is neither flat nor one-hot.
-      const query = uniformTensor([1, queries, heads, headDim], dtype, 1, 2);
-      const key = uniformTensor([1, keys, heads, headDim], dtype, 2, 2);
-      const value = uniformTensor([1, keys, heads, headDim], dtype, 3);
+      const query = uniformRows([1, queries, heads, headDim], dtype, 1, { scale: 2, device });
+      const key = uniformRows([1, keys, heads, headDim], dtype, 2, { scale: 2, device });
+      const value = uniformRows([1, keys, heads, headDim], dtype, 3, { device });
       return {
         flops: 4 * queries * keys * heads * headDim,
         run: () => attention(query, key, value).output,
@@ -40,7 +60,7 @@ function attentionCase(keys: number, dtype: BenchDType): BenchmarkCase {
               ]);
             const keyValues = { key: await of(key, 0, keys), value: await of(value, 0, keys) };
             for (const row of sampledPlaces(queries, 4)) {
-              const expected = attendRow(await of(query, row, row + 1), keyValues);
+              const expected = attendRow(await of(query, row, row + 1), keyValues, headDim);
               const found = await of(output, row, row + 1);
               for (const [dim, { sum, magnitude }] of expected.entries()) {
                 // Probabilities and result are rounded to the dtype once each; scores are float32 sums.
@@ -64,6 +84,7 @@ function attentionCase(keys: number, dtype: BenchDType): BenchmarkCase {
 function attendRow(
   query: Float32Array,
   { key, value }: { readonly key: Float32Array; readonly value: Float32Array },
+  headDim: number,
 ): { sum: number; magnitude: number }[] {
   const scores = Array.from({ length: key.length / headDim }, (_, at) => {
     let score = 0;

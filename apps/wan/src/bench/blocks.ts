@@ -1,29 +1,32 @@
 import {
   parseTransformerConfig,
+  type TransformerConfig,
   transformerAttentionRequests,
   transformerLoadOptions,
   WanTransformer,
 } from "@wan-ts/models";
-import { allFinite, keep, scope, type Tensor } from "@wan-ts/tensor";
-import { type BenchDType, type BenchmarkCase, BenchmarkError, type BenchmarkFamily } from "./case.ts";
-import { benchAttention, checkAgainstPlainKernels, countFlops, fillWithRandom } from "./random-model.ts";
-import { uniformTensor } from "./values.ts";
+import { type Device, keep, scope, type Tensor } from "@wan-ts/tensor";
+import type { BenchDType, BenchmarkCase, BenchmarkFamily } from "./case.ts";
+import { checkModel } from "./check-model.ts";
+import { type BenchModel, benchAttention, countFlops, fillWithRandom } from "./random-model.ts";
+import { uniformRows, uniformTensor } from "./values.ts";
+import { tokenCount, tokenGrid, type VideoSize, videos } from "./video-sizes.ts";
 
 /** Wan-1.3B's width with the image keys of image to video, two blocks deep. */
-export const blocksConfig = parseTransformerConfig(
-  {
-    num_attention_heads: 12,
-    attention_head_dim: 128,
-    ffn_dim: 8960,
-    num_layers: 2,
-    in_channels: 36,
-    out_channels: 16,
-    text_dim: 4096,
-    image_dim: 1280,
-    added_kv_proj_dim: 1536,
-  },
-  "two blocks of Wan-1.3B",
-);
+export const blocksConfig = configOf("two blocks of Wan-1.3B", {
+  num_attention_heads: 12,
+  ffn_dim: 8960,
+  num_layers: 2,
+  in_channels: 36,
+  image_dim: 1280,
+  added_kv_proj_dim: 1536,
+});
+
+/** The text-to-video models of Wan 2.1, whose other settings are the defaults. */
+const published = {
+  "1.3B": { num_attention_heads: 12, ffn_dim: 8960, num_layers: 30 },
+  "14B": { num_attention_heads: 40, ffn_dim: 13_824, num_layers: 40 },
+} as const;
 
 /** Tokens of latents, text and image. */
 export interface Lengths {
@@ -34,38 +37,124 @@ export interface Lengths {
 const full: Lengths = { grid: [4, 32, 32], text: 512, image: 257 };
 const small: Lengths = { grid: [1, 4, 4], text: 9, image: 5 };
 
-/** A stack of two transformer blocks, context keys and values made before. */
+/** Layers of the model that a deeper one's kernels are checked by. */
+const checkedLayers = 2;
+
+/** A pass through blocks, context keys and values made before; or through the whole model. */
+export interface BlocksSetup {
+  readonly case: string;
+  readonly config: TransformerConfig;
+  readonly lengths: Lengths;
+  readonly whole: boolean;
+}
+
+/** A stack of two transformer blocks; on a CUDA device blocks and the whole of published models. */
 export const blocksFamily: BenchmarkFamily = {
   name: "blocks",
-  cases: (["bfloat16", "float32"] as const).map(blocksCase),
+  cases: (["bfloat16", "float32"] as const).map((dtype) => {
+    const name = "2 blocks of 1.3B width, S 4096, 512 text and 257 image tokens";
+    return blocksCase({ case: name, config: blocksConfig, lengths: full, whole: false }, dtype);
+  }),
+  cudaCases: [
+    publishedCase("1.3B", videos.at480p21, false),
+    publishedCase("1.3B", videos.at480p81, false),
+    publishedCase("14B", videos.at480p21, false),
+    publishedCase("14B", videos.at480p81, false),
+    publishedCase("14B", videos.at480p21, true),
+    publishedCase("14B", videos.at480p81, true),
+  ],
 };
 
-function blocksCase(dtype: BenchDType): BenchmarkCase {
+function configOf(name: string, settings: Readonly<Record<string, unknown>>): TransformerConfig {
+  return parseTransformerConfig(settings, name);
+}
+
+function publishedCase(model: keyof typeof published, video: VideoSize, whole: boolean): BenchmarkCase {
+  const settings = published[model];
+  const config = configOf(`Wan 2.1 ${model}`, whole ? settings : { ...settings, num_layers: 1 });
+  const { frames, height, width } = video;
+  const name = `${whole ? `the whole of ${model}` : `a block of ${model}`}, ${frames} frames of ${height} × ${width} (S ${tokenCount(video)})`;
+  return blocksCase(
+    { case: name, config, lengths: { grid: tokenGrid(video), text: 512, image: 0 }, whole },
+    "bfloat16",
+  );
+}
+
+/** One such pass. */
+export function blocksCase(
+  { case: name, config, lengths, whole }: BlocksSetup,
+  dtype: BenchDType,
+): BenchmarkCase {
+  const pass = (module: WanTransformer, of: Lengths, device: Device): Disposable & { run(): Tensor } =>
+    whole ? new TransformerInputs(module, of, dtype, device) : new BlockInputs(module, of, dtype, device);
   return {
-    case: "2 blocks of 1.3B width, S 4096, 512 text and 257 image tokens",
+    case: name,
     dtype,
-    peer: { operation: "blocks", dtype, grid: full.grid, text: full.text, image: full.image },
-    prepare() {
-      const attention = benchAttention(transformerAttentionRequests(blocksConfig, dtype, "cpu"));
-      const transformer = new WanTransformer(blocksConfig, attention);
-      fillWithRandom(transformer, transformerLoadOptions(dtype));
-      const inputs = new BlockInputs(transformer, full, dtype);
+    peer: { operation: "transformer", dtype, config: peerConfig(config), ...lengths, whole },
+    prepare(device) {
+      const model = makeModel(config, dtype, device);
+      const inputs = pass(model.module, lengths, device);
       const run = (): Tensor => inputs.run();
       return {
-        flops: countFlops(transformer.blocks, attention, () => run().dispose()),
+        flops: countFlops(model, () => run().dispose()),
         run,
-        async check(output) {
-          if (!(await allFinite(output))) throw new BenchmarkError(Number.NaN, 0, 0, "the whole output");
-          using few = new BlockInputs(transformer, small, dtype);
-          await checkAgainstPlainKernels(attention, dtype, () => few.run());
-        },
+        check: (output) =>
+          checkModel(output, {
+            dtype,
+            device,
+            model,
+            make: (where) =>
+              makeModel({ ...config, numLayers: Math.min(config.numLayers, checkedLayers) }, dtype, where),
+            compute: (module, where) => {
+              using few = pass(module, { ...small, image: lengths.image && small.image }, where);
+              return few.run();
+            },
+          }),
         [Symbol.dispose]() {
           inputs[Symbol.dispose]();
-          transformer.dispose();
+          model.module.dispose();
         },
       };
     },
   };
+}
+
+function makeModel(config: TransformerConfig, dtype: BenchDType, device: Device): BenchModel<WanTransformer> {
+  const attention = benchAttention(transformerAttentionRequests(config, dtype, device));
+  const module = new WanTransformer(config, attention);
+  fillWithRandom(module, transformerLoadOptions(dtype), device);
+  return { module, attention };
+}
+
+/** What diffusers' class is made with; its other settings are the same defaults. */
+function peerConfig(config: TransformerConfig): Record<string, number | null> {
+  return {
+    num_attention_heads: config.numAttentionHeads,
+    attention_head_dim: config.attentionHeadDim,
+    ffn_dim: config.ffnDim,
+    num_layers: config.numLayers,
+    in_channels: config.inChannels,
+    text_dim: config.textDim,
+    image_dim: config.imageDim,
+    added_kv_proj_dim: config.addedKvProjDim,
+  };
+}
+
+/** Keys and values of text, and of an image where the model takes one. */
+function contextOf(
+  transformer: WanTransformer,
+  { text, image }: Lengths,
+  dtype: BenchDType,
+  device: Device,
+): ReturnType<WanTransformer["prepareContext"]> {
+  const { textDim, imageDim } = transformer.config;
+  return scope(() =>
+    transformer.prepareContext({
+      encoderHiddenStates: uniformTensor([1, text, textDim], dtype, 3, { device }),
+      encoderHiddenStatesImage:
+        imageDim === null ? undefined : uniformTensor([1, image, imageDim], dtype, 4, { device }),
+    }),
+  );
 }
 
 /** What the blocks take, and the pass through them. */
@@ -74,18 +163,21 @@ class BlockInputs implements Disposable {
   readonly #hiddenStates: Tensor;
   readonly #temb: Tensor;
   readonly #context: ReturnType<WanTransformer["prepareContext"]>;
-  readonly #grid: { readonly frames: number; readonly height: number; readonly width: number };
+  readonly #grid: {
+    readonly frames: number;
+    readonly height: number;
+    readonly width: number;
+    readonly device: Device;
+  };
 
-  constructor(transformer: WanTransformer, { grid, text, image }: Lengths, dtype: BenchDType) {
-    const dim = blocksConfig.numAttentionHeads * blocksConfig.attentionHeadDim;
-    const [frames, height, width] = grid;
+  constructor(transformer: WanTransformer, lengths: Lengths, dtype: BenchDType, device: Device) {
+    const dim = transformer.config.numAttentionHeads * transformer.config.attentionHeadDim;
+    const [frames, height, width] = lengths.grid;
     this.#transformer = transformer;
-    this.#grid = { frames, height, width };
-    this.#hiddenStates = uniformTensor([1, frames * height * width, dim], dtype, 1);
-    this.#temb = uniformTensor([1, 1, 6, dim], dtype, 2, 0.1);
-    using encoderHiddenStates = uniformTensor([1, text, blocksConfig.textDim], dtype, 3);
-    using encoderHiddenStatesImage = uniformTensor([1, image, blocksConfig.imageDim ?? 0], dtype, 4);
-    this.#context = transformer.prepareContext({ encoderHiddenStates, encoderHiddenStatesImage });
+    this.#grid = { frames, height, width, device };
+    this.#hiddenStates = uniformRows([1, frames * height * width, dim], dtype, 1, { device });
+    this.#temb = uniformTensor([1, 1, 6, dim], dtype, 2, { scale: 0.1, device });
+    this.#context = contextOf(transformer, lengths, dtype, device);
   }
 
   /** (1, S, C). */
@@ -117,19 +209,18 @@ export class TransformerInputs implements Disposable {
   readonly #latents: Tensor;
   readonly #context: ReturnType<WanTransformer["prepareContext"]>;
 
-  constructor(transformer: WanTransformer, { grid, text, image }: Lengths, dtype: BenchDType) {
-    const [, patchHeight, patchWidth] = transformer.config.patchSize;
-    const [frames, height, width] = grid;
+  constructor(transformer: WanTransformer, lengths: Lengths, dtype: BenchDType, device: Device = "cpu") {
+    const { patchSize, inChannels } = transformer.config;
+    const [, patchHeight, patchWidth] = patchSize;
+    const [frames, height, width] = lengths.grid;
     this.#transformer = transformer;
-    const shape = [1, blocksConfig.inChannels, frames, height * patchHeight, width * patchWidth];
-    this.#latents = uniformTensor(shape, dtype, 1);
-    using encoderHiddenStates = uniformTensor([1, text, blocksConfig.textDim], dtype, 3);
-    using encoderHiddenStatesImage = uniformTensor([1, image, blocksConfig.imageDim ?? 0], dtype, 4);
-    this.#context = transformer.prepareContext({ encoderHiddenStates, encoderHiddenStatesImage });
+    const shape = [1, inChannels, frames, height * patchHeight, width * patchWidth];
+    this.#latents = uniformTensor(shape, dtype, 1, { device });
+    this.#context = contextOf(transformer, lengths, dtype, device);
   }
 
-  /** (1, outChannels, T, H, W). */
-  forward(): Tensor {
+  /** A forward pass: (1, outChannels, T, H, W). */
+  run(): Tensor {
     return this.#transformer.call({ hiddenStates: this.#latents, timestep: [500], context: this.#context });
   }
 

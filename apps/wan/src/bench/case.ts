@@ -1,4 +1,4 @@
-import type { DType, Tensor } from "@wan-ts/tensor";
+import type { Device, DType, Tensor } from "@wan-ts/tensor";
 
 /** Floating-point formats that benchmarks run in. */
 export type BenchDType = Extract<DType, "float32" | "bfloat16">;
@@ -7,7 +7,12 @@ export type BenchDType = Extract<DType, "float32" | "bfloat16">;
 export interface PeerTask {
   readonly operation: string;
   readonly dtype: BenchDType;
-  readonly [setting: string]: string | number | boolean | readonly number[];
+  readonly [setting: string]:
+    | string
+    | number
+    | boolean
+    | readonly number[]
+    | Readonly<Record<string, number | null>>;
 }
 
 /** A case with its inputs in memory, ready to be run again and again. */
@@ -22,6 +27,8 @@ export interface PreparedCase extends Disposable {
   check(output: Tensor): Promise<void>;
   /** Floating-point operations of a run, a product and a sum counted as two; undefined where bytes are what counts. */
   readonly flops: number | undefined;
+  /** Bytes that a run reads and writes at least, where those are what counts. */
+  readonly bytes?: number;
 }
 
 /** One thing to time. */
@@ -29,7 +36,8 @@ export interface BenchmarkCase {
   /** The shape, for people. */
   readonly case: string;
   readonly dtype: BenchDType;
-  prepare(): PreparedCase | Promise<PreparedCase>;
+  /** Makes the inputs, on the device that computes. */
+  prepare(device: Device): PreparedCase | Promise<PreparedCase>;
   /** What a peer would run, where there is one. */
   readonly peer?: PeerTask;
 }
@@ -57,6 +65,9 @@ export interface RanksMeasurement {
 export interface BenchmarkFamily {
   readonly name: string;
   readonly cases: readonly BenchmarkCase[];
+  /** More of them, too much for a processor. */
+  readonly cudaCases?: readonly BenchmarkCase[];
+  /** On the processor alone. */
   readonly ranksCases?: readonly RanksCase[];
 }
 
@@ -65,7 +76,7 @@ export interface BenchmarkResult {
   readonly name: string;
   readonly case: string;
   readonly dtype: BenchDType;
-  readonly device: string;
+  readonly device: Device;
   readonly threads: number;
   readonly ranks: number;
   readonly medianSeconds: number;
@@ -73,9 +84,16 @@ export interface BenchmarkResult {
   readonly runs: number;
   /** Null where operations don't say how fast a case is. */
   readonly gflops: number | null;
-  /** Of the machine's peak in this dtype, measured in the same run. */
+  /**
+   * Of the processor's peak in this dtype, measured in the same run; of a CUDA device's peak as NVIDIA
+   * publishes it, null where that isn't known here.
+   */
   readonly shareOfPeak: number | null;
-  /** The most tensor bytes that were held at once, inputs included. */
+  /** Bytes read and written a second, of what a CUDA device's memory bounds. */
+  readonly gigabytesPerSecond?: number;
+  /** Of the device's memory bandwidth as NVIDIA publishes it; null where that isn't known here. */
+  readonly shareOfBandwidth?: number | null;
+  /** The most tensor bytes that were held at once on the device, inputs included. */
   readonly peakBytes: number;
   readonly peer?: PeerComparison;
 }

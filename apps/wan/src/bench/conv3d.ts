@@ -29,9 +29,9 @@ function convolutionCase(
     case: `C ${channels}, ${frames} × ${height} × ${width}`,
     dtype,
     peer: { operation: "conv3d", dtype, channels, frames, height, width },
-    prepare() {
-      const input = uniformTensor([1, frames + kernel - 1, height, width, channels], dtype, 1);
-      const weight = uniformTensor([channels, channels, kernel, kernel, kernel], dtype, 2);
+    prepare(device) {
+      const input = uniformTensor([1, frames + kernel - 1, height, width, channels], dtype, 1, { device });
+      const weight = uniformTensor([channels, channels, kernel, kernel, kernel], dtype, 2, { device });
       const padding = [
         [0, 0],
         [1, 1],

@@ -15,7 +15,7 @@ for (const name of ["attention", "fused"]) {
     const shortest = cases.filter((each) => name === "fused" || each.case.includes("keys 257")).slice(0, 6);
     for (const each of shortest) {
       test(`takes what is right and refuses what is a little wrong: ${each.case}, ${each.dtype}`, async () => {
-        using prepared = await each.prepare();
+        using prepared = await each.prepare("cpu");
         using output = await prepared.run();
         await prepared.check(output);
         const values = await output.floats();

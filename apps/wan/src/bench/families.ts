@@ -13,7 +13,7 @@ import { vaeDecodeFamily, vaeEncodeFamily } from "./vae.ts";
 /** The name of the machine's own peak, which is measured in each run anyway. */
 export const peakName = "peak";
 
-/** Every family of cases, in the order they run. */
+/** Every family of cases, in the order they run. On a CUDA device those without cases don't. */
 export const families: readonly BenchmarkFamily[] = [
   linearFamily,
   attentionFamily,
@@ -26,6 +26,12 @@ export const families: readonly BenchmarkFamily[] = [
   pipelineFamily,
   allToAllFamily,
   ranksFamily,
+];
+
+/** Names of what runs on a CUDA device. */
+export const cudaNames: readonly string[] = [
+  peakName,
+  ...families.filter(({ cases }) => cases.length > 0).map(({ name }) => name),
 ];
 
 /** Names that this version answers as not available. */

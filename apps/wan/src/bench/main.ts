@@ -1,5 +1,6 @@
 import { checkFileTarget } from "@wan-ts/media";
 import { setThreads } from "@wan-ts/tensor";
+import { chooseDevice } from "../generate/device.ts";
 import { checkingInput } from "../input-error.ts";
 import { reportFailure } from "../report-failure.ts";
 import { type BenchRequest, parseBenchArguments } from "./arguments.ts";
@@ -19,11 +20,12 @@ try {
 async function bench(request: BenchRequest): Promise<void> {
   const { json, peers } = request;
   if (request.threads !== undefined) setThreads(request.threads);
+  const device = chooseDevice(request.device, { rank: 0, purpose: "run" });
   if (json !== undefined) await checkingInput(() => checkFileTarget(json));
-  await using peer = peers ? await Peer.start() : undefined;
+  await using peer = peers ? await Peer.start(device) : undefined;
   const results: BenchmarkResult[] = [];
   try {
-    await runBenchmarks(request, peer, (result) => {
+    await runBenchmarks({ ...request, device }, peer, (result) => {
       results.push(result);
       process.stderr.write(`${result.name}: ${result.case}, ${result.dtype}\n`);
     });

@@ -1,4 +1,4 @@
-import { memory, resetPeakMemory, synchronize } from "@wan-ts/tensor";
+import { type Device, memory, resetPeakMemory, synchronize } from "@wan-ts/tensor";
 import type { PreparedCase } from "./case.ts";
 
 /** How long a case is run. */
@@ -21,26 +21,49 @@ export interface Measurement {
 /** Enough for a steady median of a case of microseconds. */
 const mostRuns = 1000;
 
-/** Runs a case once to warm up and checks what comes out, then times it. */
-export async function measure(prepared: PreparedCase, repeats: Repeats): Promise<Measurement> {
+/** A CUDA device is told of runs for so many seconds before it is waited for: telling and waiting take time. */
+const deviceSampleSeconds = 0.02;
+/** The most runs of one such wait. */
+const mostRunsOfSample = 100;
+
+/**
+ * Runs a case once to warm up and checks what comes out, then times it. On a CUDA device short runs are
+ * timed many at a time.
+ */
+export async function measure(
+  prepared: PreparedCase,
+  repeats: Repeats,
+  device: Device = "cpu",
+): Promise<Measurement> {
   {
     using output = await prepared.run();
     await synchronize();
     await prepared.check(output);
   }
   resetPeakMemory();
+  const runsOfSample = device === "cpu" ? 1 : samplesOf(await time(prepared, 1));
   const seconds: number[] = [];
   let total = 0;
   while (seconds.length < mostRuns && total < repeats.longestSeconds) {
     if (seconds.length >= repeats.runs && total >= repeats.shortestSeconds) break;
-    const started = performance.now();
-    using _output = await prepared.run();
-    await synchronize();
-    const taken = (performance.now() - started) / 1000;
-    seconds.push(taken);
+    const taken = await time(prepared, runsOfSample);
+    seconds.push(taken / runsOfSample);
     total += taken;
   }
-  return { ...statistics(seconds), peakBytes: memory().peakBytes };
+  const { peakBytes, peakDeviceBytes } = memory();
+  return { ...statistics(seconds), peakBytes: device === "cpu" ? peakBytes : peakDeviceBytes };
+}
+
+/** Seconds that so many runs take together. */
+async function time(prepared: PreparedCase, runs: number): Promise<number> {
+  const started = performance.now();
+  for (let run = 0; run < runs; run++) (await prepared.run()).dispose();
+  await synchronize();
+  return (performance.now() - started) / 1000;
+}
+
+function samplesOf(seconds: number): number {
+  return Math.max(1, Math.min(mostRunsOfSample, Math.ceil(deviceSampleSeconds / seconds)));
 }
 
 /** Median, minimum and number of times. */

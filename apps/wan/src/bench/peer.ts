@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { threads } from "@wan-ts/tensor";
+import { type Device, threads } from "@wan-ts/tensor";
 import { z } from "zod";
 import { InputError } from "../input-error.ts";
 import type { PeerTask } from "./case.ts";
@@ -29,38 +29,40 @@ export class PeerError extends Error {
 export class Peer implements AsyncDisposable {
   readonly #child: Bun.Subprocess<"pipe", "pipe", "ignore">;
   readonly #lines: AsyncIterator<string>;
+  readonly #device: Device;
 
-  private constructor(child: Bun.Subprocess<"pipe", "pipe", "ignore">) {
+  private constructor(child: Bun.Subprocess<"pipe", "pipe", "ignore">, device: Device) {
     this.#child = child;
+    this.#device = device;
     this.#lines = linesOf(child.stdout);
   }
 
   /**
    * Starts Python: `$WAN_PEER_PYTHON`, else python3.
    *
-   * @throws {InputError} where there is none, or none with torch.
+   * @throws {InputError} where there is none, or none with torch that knows the device.
    */
-  static async start(): Promise<Peer> {
+  static async start(device: Device): Promise<Peer> {
     const python = process.env.WAN_PEER_PYTHON ?? "python3";
     if (!Bun.which(python)) {
       throw new InputError(`--peers: there is no ${python}; set WAN_PEER_PYTHON to a Python that has torch`);
     }
     const count = String(threads());
-    const child = Bun.spawn([python, join(import.meta.dir, "torch-peer.py")], {
+    const child = Bun.spawn([python, join(import.meta.dir, "torch-peer.py"), device], {
       stdin: "pipe",
       stdout: "pipe",
       // Libraries chat there; what goes wrong comes as an answer.
       stderr: "ignore",
       env: { ...process.env, OMP_NUM_THREADS: count, MKL_NUM_THREADS: count },
     });
-    const peer = new Peer(child);
+    const peer = new Peer(child, device);
     const answer = await peer.#receive();
     if (readySchema.safeParse(answer).success) return peer;
     const problem = errorSchema.safeParse(answer);
     await peer[Symbol.asyncDispose]();
     const reason = problem.success ? problem.data.error : "it ended at once";
     throw new InputError(
-      `--peers: ${python} can't be used: ${reason}; set WAN_PEER_PYTHON to one with torch`,
+      `--peers: ${python} can't be used: ${reason}; set WAN_PEER_PYTHON to one with torch${device === "cpu" ? "" : " for CUDA"}`,
     );
   }
 
@@ -70,7 +72,8 @@ export class Peer implements AsyncDisposable {
    * @throws {PeerError}
    */
   async time(task: PeerTask, repeats: Repeats): Promise<PeerTime | undefined> {
-    await this.#child.stdin.write(`${JSON.stringify({ ...task, ...repeats, threads: threads() })}\n`);
+    const settings = { ...task, ...repeats, device: this.#device, threads: threads() };
+    await this.#child.stdin.write(`${JSON.stringify(settings)}\n`);
     await this.#child.stdin.flush();
     const answer = await this.#receive();
     const timed = timedSchema.safeParse(answer);

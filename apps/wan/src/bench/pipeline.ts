@@ -1,12 +1,13 @@
 import { loadImage, type RgbImage } from "@wan-ts/media";
 import {
   availableInstructionSets,
+  type Device,
   Generator,
   instructionSet,
   setInstructionSet,
   type Tensor,
 } from "@wan-ts/tensor";
-import { openCheckpoint, WanImageToVideoPipeline } from "@wan-ts/wan";
+import { openCheckpoint, type WanCheckpoint, WanImageToVideoPipeline } from "@wan-ts/wan";
 import { readCheckpointDefaults } from "../generate/checkpoint-defaults.ts";
 import { embeddedModel } from "../generate/embedded-model.ts";
 import type { BenchDType, BenchmarkCase, BenchmarkFamily } from "./case.ts";
@@ -28,27 +29,24 @@ function pipelineCase(dtype: BenchDType): BenchmarkCase {
   return {
     case: "wan-tiny, 17 frames of 96 × 96, 12 steps",
     dtype,
-    async prepare() {
+    async prepare(device) {
       const defaults = await readCheckpointDefaults(embeddedModel);
       const image = await loadImage(defaults.image ?? "");
       const checkpoint = await openCheckpoint(embeddedModel);
-      // Embeddings of a prompt are part of what is timed.
-      const pipeline = await WanImageToVideoPipeline.fromCheckpoint(checkpoint, {
-        dtype,
-        promptCacheSize: 0,
-      });
-      const generate = (steps: number, numFrames: number): Promise<Tensor> =>
-        latentsOf(pipeline, image, defaults.prompt ?? "", steps, numFrames);
+      const pipeline = await load(checkpoint, dtype, device);
+      const generate = (of: WanImageToVideoPipeline, steps: number, numFrames: number): Promise<Tensor> =>
+        latentsOf(of, image, defaults.prompt ?? "", steps, numFrames);
       return {
         flops: undefined,
-        run: () => generate(12, 17),
-        // Independent of the kernels that are timed: a short run on portable ones.
+        run: () => generate(pipeline, 12, 17),
+        // Independent of the kernels that are timed: a short run on the processor's portable ones.
         async check() {
           const used = instructionSet();
-          using found = await generate(1, 5);
+          using found = await generate(pipeline, 1, 5);
+          using portable = device === "cpu" ? undefined : await load(checkpoint, dtype, "cpu");
           try {
             setInstructionSet(availableInstructionSets()[0] as string);
-            using plain = await generate(1, 5);
+            using plain = await generate(portable ?? pipeline, 1, 5);
             checkDistance(
               await found.floats(),
               await plain.floats(),
@@ -63,6 +61,15 @@ function pipelineCase(dtype: BenchDType): BenchmarkCase {
       };
     },
   };
+}
+
+function load(
+  checkpoint: WanCheckpoint,
+  dtype: BenchDType,
+  device: Device,
+): Promise<WanImageToVideoPipeline> {
+  // Embeddings of a prompt are part of what is timed.
+  return WanImageToVideoPipeline.fromCheckpoint(checkpoint, { dtype, device, promptCacheSize: 0 });
 }
 
 async function latentsOf(

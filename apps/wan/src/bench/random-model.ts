@@ -4,18 +4,26 @@ import {
   AttentionRegistry,
   type AttentionRequest,
 } from "@wan-ts/attention";
-import { NativeAttentionBackend } from "@wan-ts/attention-native";
+import { CudaAttentionBackend, NativeAttentionBackend } from "@wan-ts/attention-native";
 import { ReferenceAttentionBackend } from "@wan-ts/attention-reference";
 import { Embedding, type LoadOptions, loadParameters, Module, type ModuleNode } from "@wan-ts/nn";
-import { availableInstructionSets, instructionSet, setInstructionSet, Tensor } from "@wan-ts/tensor";
-import type { BenchDType } from "./case.ts";
-import { checkDistance } from "./check-close.ts";
-import { uniformTensor } from "./values.ts";
+import { type Device, Tensor } from "@wan-ts/tensor";
+import { uniformRows, uniformTensor } from "./values.ts";
 
-/** Where a model's attention goes; both backends are there. */
+/** A model, and the dispatcher that it was made with. */
+export interface BenchModel<M extends ModuleNode> {
+  readonly module: M;
+  readonly attention: AttentionDispatcher;
+}
+
+/** Where a model's attention goes; the device's own backend is there, and the plain one. */
 export function benchAttention(requests: readonly AttentionRequest[]): AttentionDispatcher {
   return new AttentionDispatcher(
-    new AttentionRegistry([new NativeAttentionBackend(), new ReferenceAttentionBackend()]),
+    new AttentionRegistry([
+      new NativeAttentionBackend(),
+      new CudaAttentionBackend(),
+      new ReferenceAttentionBackend(),
+    ]),
     requests,
   );
 }
@@ -23,8 +31,9 @@ export function benchAttention(requests: readonly AttentionRequest[]): Attention
 /**
  * Fills a model with uniform values, scaled so that activations keep their size from layer to layer:
  * by 1/√inputs where a parameter is a matrix or a kernel, around 1 where it is the weight of a norm.
+ * The same values for the same names on every device.
  */
-export function fillWithRandom(module: ModuleNode, options: LoadOptions): void {
+export function fillWithRandom(module: ModuleNode, options: LoadOptions, device: Device = "cpu"): void {
   const parameters = new Map([...module.namedParameters()]);
   loadParameters(
     module,
@@ -38,37 +47,28 @@ export function fillWithRandom(module: ModuleNode, options: LoadOptions): void {
       bytes: () => {
         throw new Error("random values have no descriptions");
       },
-      tensor: (name) => randomParameter(name, parameters.get(name)?.shape ?? []),
+      tensor: (name) => randomParameter(name, parameters.get(name)?.shape ?? [], device),
     },
     options,
   );
 }
 
-function randomParameter(name: string, shape: readonly number[]): Tensor {
+function randomParameter(name: string, shape: readonly number[], device: Device): Tensor {
   const [outputs = 1, ...inner] = shape;
   const inputs = inner.reduce((product, size) => product * size, 1);
   const seed = Bun.hash.crc32(name) & 0xffff;
-  const isMatrix = inputs > 1 && outputs > 1;
   // Uniform values have a standard deviation of 1/√3.
-  const scale = isMatrix ? Math.sqrt(3 / inputs) : 0.1;
-  using values = uniformTensor(shape, "float32", seed, scale);
-  return isMatrix || name.endsWith("bias") ? values.share() : addOne(values);
+  if (inputs > 1 && outputs > 1) {
+    return uniformRows(shape, "float32", seed, { scale: Math.sqrt(3 / inputs), device });
+  }
+  using values = uniformTensor(shape, "float32", seed, { scale: 0.1 });
+  const middle = name.endsWith("bias") ? 0 : 1;
+  const data = values.floatsBlocking().map((value) => value + middle);
+  return Tensor.from(data, shape, "float32", device);
 }
 
-function addOne(values: Tensor): Tensor {
-  const data = values.floatsBlocking();
-  return Tensor.from(
-    data.map((value) => value + 1),
-    values.shape,
-  );
-}
-
-/**
- * Floating-point operations of the products, convolutions and attentions that run in `body`.
- *
- * @param attention the dispatcher that the model was made with.
- */
-export function countFlops(module: ModuleNode, attention: AttentionDispatcher, body: () => void): number {
+/** Floating-point operations of the products, convolutions and attentions that run in `body`. */
+export function countFlops({ module, attention }: BenchModel<ModuleNode>, body: () => void): number {
   let flops = 0;
   using removals = new DisposableStack();
   for (const [, node] of module.namedModules()) {
@@ -108,32 +108,4 @@ export function countFlops(module: ModuleNode, attention: AttentionDispatcher, b
 function ownWeight(node: ModuleNode): readonly number[] | undefined {
   for (const [name, parameter] of node.namedParameters()) if (name === "weight") return parameter.shape;
   return undefined;
-}
-
-/** How far whole models may part in ‖·‖₂, relative: each layer adds a few roundings. */
-const allowedDistance: Readonly<Record<BenchDType, number>> = { float32: 1e-4, bfloat16: 0.1 };
-
-/**
- * Compares a model on small inputs with itself on portable kernels and the plain attention of the
- * reference backend: other code for each operation.
- *
- * @throws {BenchmarkError}
- */
-export async function checkAgainstPlainKernels(
-  attention: AttentionDispatcher,
-  dtype: BenchDType,
-  compute: () => Tensor,
-): Promise<void> {
-  const [used, backend] = [instructionSet(), attention.backend];
-  using found = compute();
-  const values = await found.floats();
-  try {
-    attention.use("reference");
-    setInstructionSet(availableInstructionSets()[0] as string);
-    using plain = compute();
-    checkDistance(values, await plain.floats(), allowedDistance[dtype], "the whole output on small inputs");
-  } finally {
-    setInstructionSet(used);
-    attention.use(backend);
-  }
 }

@@ -29,11 +29,11 @@ const attention = benchAttention(transformerAttentionRequests(blocksConfig, dtyp
 const transformer = new WanTransformer(blocksConfig, attention, new ContextParallelizer(ranks));
 fillWithRandom(transformer, transformerLoadOptions(dtype));
 const inputs = new TransformerInputs(transformer, lengths, dtype);
-const flops = countFlops(transformer, attention, () => inputs.forward().dispose());
+const flops = countFlops({ module: transformer, attention }, () => inputs.run().dispose());
 
-const whole = await bytesOf(inputs.forward());
+const whole = await bytesOf(inputs.run());
 transformer.enableParallelism({ ulyssesDegree: ranks.size });
-const split = await bytesOf(inputs.forward());
+const split = await bytesOf(inputs.run());
 if (!whole.equals(split)) throw new BenchmarkError(Number.NaN, 0, 0, "the output over ranks: other bytes");
 
 resetPeakMemory();
@@ -63,7 +63,7 @@ ranks.finish();
 
 async function timed(): Promise<number> {
   const started = performance.now();
-  using output = inputs.forward();
+  using output = inputs.run();
   await output.rawBytes();
   return (performance.now() - started) / 1000;
 }

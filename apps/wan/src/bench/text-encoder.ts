@@ -1,7 +1,8 @@
 import { parseUmt5Config, Umt5Encoder, umt5AttentionRequests, umt5LoadOptions } from "@wan-ts/models";
-import { allFinite, Tensor } from "@wan-ts/tensor";
-import { type BenchDType, type BenchmarkCase, BenchmarkError, type BenchmarkFamily } from "./case.ts";
-import { benchAttention, checkAgainstPlainKernels, countFlops, fillWithRandom } from "./random-model.ts";
+import { type Device, Tensor } from "@wan-ts/tensor";
+import type { BenchDType, BenchmarkCase, BenchmarkFamily } from "./case.ts";
+import { checkModel } from "./check-model.ts";
+import { type BenchModel, benchAttention, countFlops, fillWithRandom } from "./random-model.ts";
 
 const vocabulary = 512;
 /** One layer of UMT5-XXL, whose 24 are alike; the table of words costs no time. */
@@ -31,32 +32,41 @@ function encoderCase(dtype: BenchDType): BenchmarkCase {
     case: `1 of 24 layers of UMT5-XXL, ${tokens} tokens`,
     dtype,
     peer: { operation: "text-encoder", dtype, tokens },
-    prepare() {
-      const attention = benchAttention(umt5AttentionRequests(config, dtype, "cpu"));
-      const encoder = new Umt5Encoder(config, attention);
-      fillWithRandom(encoder, umt5LoadOptions(dtype));
-      const inputIds = tokenIds(tokens);
-      const run = (): Tensor => encoder.call({ inputIds });
+    prepare(device) {
+      const model = makeModel(dtype, device);
+      const inputIds = tokenIds(tokens, device);
+      const run = (): Tensor => model.module.call({ inputIds });
       return {
-        flops: countFlops(encoder, attention, () => run().dispose()),
+        flops: countFlops(model, () => run().dispose()),
         run,
-        async check(output) {
-          if (!(await allFinite(output))) throw new BenchmarkError(Number.NaN, 0, 0, "the whole output");
-          using few = tokenIds(checkedTokens);
-          await checkAgainstPlainKernels(attention, dtype, () => encoder.call({ inputIds: few }));
-        },
+        check: (output) =>
+          checkModel(output, {
+            dtype,
+            device,
+            model,
+            make: (where) => makeModel(dtype, where),
+            compute: (encoder, where) => {
+              using few = tokenIds(checkedTokens, where);
+              return encoder.call({ inputIds: few });
+            },
+          }),
         [Symbol.dispose]() {
           inputIds.dispose();
-          encoder.dispose();
+          model.module.dispose();
         },
       };
     },
   };
 }
 
-function tokenIds(count: number): Tensor {
-  return Tensor.from(
-    Int32Array.from({ length: count }, (_, at) => (at * 31) % vocabulary),
-    [1, count],
-  );
+function makeModel(dtype: BenchDType, device: Device): BenchModel<Umt5Encoder> {
+  const attention = benchAttention(umt5AttentionRequests(config, dtype, device));
+  const module = new Umt5Encoder(config, attention);
+  fillWithRandom(module, umt5LoadOptions(dtype), device);
+  return { module, attention };
+}
+
+function tokenIds(count: number, device: Device): Tensor {
+  const ids = Int32Array.from({ length: count }, (_, at) => (at * 31) % vocabulary);
+  return Tensor.from(ids, [1, count], "int32", device);
 }

@@ -1,9 +1,13 @@
 """Times operations in PyTorch, for `bun run bench --peers`.
 
+Usage: python torch-peer.py cpu|cuda:N
+
 Reads a task a line on standard input, as `PeerTask` in case.ts describes it, and answers each with a
-line of JSON: {"name", "medianSeconds"}, {"absent"} where a library is missing, or {"error"}.
+line of JSON: {"name", "medianSeconds"}, {"absent"} where a library is missing, or {"error"}. float32 is
+float32 everywhere: TF32 is off.
 """
 
+import gc
 import json
 import statistics
 import sys
@@ -16,11 +20,26 @@ def answer(value):
 
 try:
     import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
 except ImportError as error:
     answer({"error": str(error)})
     sys.exit(1)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DEVICE = torch.device(sys.argv[1] if len(sys.argv) > 1 else "cpu")
+ON_CUDA = DEVICE.type == "cuda"
+
+if ON_CUDA and not torch.cuda.is_available():
+    answer({"error": f"torch {torch.__version__} finds no CUDA device"})
+    sys.exit(1)
+
+torch.set_default_device(DEVICE)
+torch.backends.cuda.matmul.allow_tf32 = False
+torch.backends.cudnn.allow_tf32 = False
+
+# A CUDA device is waited for once for so many seconds of work, as measure.ts does.
+SAMPLE_SECONDS = 0.02
+MOST_RUNS_OF_SAMPLE = 100
 
 
 class Absent(Exception):
@@ -29,6 +48,34 @@ class Absent(Exception):
 
 def uniform(*shape, dtype):
     return torch.rand(*shape).mul_(2).sub_(1).to(dtype)
+
+
+def finish():
+    if ON_CUDA:
+        torch.cuda.synchronize()
+
+
+def seconds_of(run, runs):
+    started = time.perf_counter()
+    for _ in range(runs):
+        run()
+    finish()
+    return (time.perf_counter() - started) / runs
+
+
+def times(run, task):
+    """Seconds of runs, after one to warm up."""
+    run()
+    finish()
+    runs = 1
+    if ON_CUDA:
+        runs = max(1, min(MOST_RUNS_OF_SAMPLE, round(SAMPLE_SECONDS / seconds_of(run, 1) + 0.5)))
+    seconds = []
+    while sum(seconds) * runs < task["longestSeconds"] and len(seconds) < 1000:
+        if len(seconds) >= task["runs"] and sum(seconds) * runs >= task["shortestSeconds"]:
+            break
+        seconds.append(seconds_of(run, runs))
+    return seconds
 
 
 def linear(task, dtype):
@@ -42,7 +89,38 @@ def attention(task, dtype):
         return uniform(1, task["heads"], length, task["headDim"], dtype=dtype)
 
     query, key, value = of(task["queries"]), of(task["keys"]), of(task["keys"])
-    return "", lambda: torch.nn.functional.scaled_dot_product_attention(query, key, value)
+
+    def run():
+        return torch.nn.functional.scaled_dot_product_attention(query, key, value)
+
+    return ("", run) if not ON_CUDA else best_backend(run, task)
+
+
+def best_backend(run, task):
+    """The fastest of PyTorch's attention backends, by name."""
+
+    def under(backend):
+        def attend():
+            with sdpa_kernel(backend):
+                return run()
+
+        return attend
+
+    found = {}
+    backends = ("CUDNN_ATTENTION", "FLASH_ATTENTION", "EFFICIENT_ATTENTION", "MATH")
+    for name in backends:
+        # What the plain one holds of long sequences fills a device.
+        if name == "MATH" and found:
+            continue
+        candidate = under(getattr(SDPBackend, name))
+        try:
+            found[name] = (statistics.median(times(candidate, {**task, "runs": 3, "shortestSeconds": 0})), candidate)
+        except RuntimeError:
+            continue
+    if not found:
+        raise RuntimeError("none of the attention backends takes these inputs")
+    name = min(found, key=lambda backend: found[backend][0])
+    return f"SDPA by {name}", found[name][1]
 
 
 def conv3d(task, dtype):
@@ -62,28 +140,34 @@ def diffusers():
     return library
 
 
-def blocks(task, dtype):
+def transformer(task, dtype):
     library = diffusers()
-    model = library.WanTransformer3DModel(
-        num_attention_heads=12,
-        attention_head_dim=128,
-        ffn_dim=8960,
-        num_layers=2,
-        in_channels=36,
-        text_dim=4096,
-        image_dim=1280,
-        added_kv_proj_dim=1536,
-    ).to(dtype)
+    name = f"diffusers {library.__version__}"
+    # Made in the dtype at once: 14B in float32 would fill a device.
+    torch.set_default_dtype(dtype)
+    try:
+        model = library.WanTransformer3DModel(**task["config"])
+    finally:
+        torch.set_default_dtype(torch.float32)
     # As from_pretrained loads it.
-    for name, parameter in model.named_parameters():
-        if any(part in model._keep_in_fp32_modules for part in name.split(".")):
+    for parameter_name, parameter in model.named_parameters():
+        if any(part in model._keep_in_fp32_modules for part in parameter_name.split(".")):
             parameter.data = parameter.data.float()
+    config = task["config"]
     frames, height, width = task["grid"]
-    rotary = model.rope(torch.zeros(1, 36, frames, 2 * height, 2 * width))
-    hidden = uniform(1, frames * height * width, 1536, dtype=dtype)
+    channels = config["in_channels"]
+    dim = config["num_attention_heads"] * config["attention_head_dim"]
+    latents = uniform(1, channels, frames, 2 * height, 2 * width, dtype=dtype)
+    if task["whole"]:
+        text = uniform(1, task["text"], config["text_dim"], dtype=dtype)
+        image = uniform(1, task["image"], config["image_dim"], dtype=dtype) if task["image"] else None
+        step = torch.tensor([500])
+        return name, lambda: model(latents, step, text, image, return_dict=False)
+    rotary = model.rope(latents)
+    hidden = uniform(1, frames * height * width, dim, dtype=dtype)
     # Image tokens come before the text's; diffusers takes 512 of the latter for granted.
-    context = uniform(1, task["image"] + task["text"], 1536, dtype=dtype)
-    temb = uniform(1, 6, 1536, dtype=dtype)
+    context = uniform(1, task["image"] + task["text"], dim, dtype=dtype)
+    temb = uniform(1, 6, dim, dtype=dtype)
 
     def run():
         states = hidden
@@ -91,7 +175,7 @@ def blocks(task, dtype):
             states = block(states, context, temb, rotary)
         return states
 
-    return f"diffusers {library.__version__}", run
+    return name, run
 
 
 def vae(task, dtype):
@@ -124,7 +208,7 @@ OPERATIONS = {
     "linear": linear,
     "attention": attention,
     "conv3d": conv3d,
-    "blocks": blocks,
+    "transformer": transformer,
     "vae-decode": vae,
     "vae-encode": vae,
     "text-encoder": text_encoder,
@@ -134,14 +218,7 @@ OPERATIONS = {
 def timed(task):
     torch.set_num_threads(task["threads"])
     name, run = OPERATIONS[task["operation"]](task, DTYPES[task["dtype"]])
-    run()
-    seconds = []
-    while sum(seconds) < task["longestSeconds"] and len(seconds) < 1000:
-        if len(seconds) >= task["runs"] and sum(seconds) >= task["shortestSeconds"]:
-            break
-        started = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - started)
+    seconds = times(run, task)
     label = f"{name}, torch {torch.__version__}" if name else f"torch {torch.__version__}"
     return {"name": label, "medianSeconds": statistics.median(seconds)}
 
@@ -155,3 +232,7 @@ for line in sys.stdin:
         answer({"absent": str(error)})
     except Exception as error:  # Whatever it is, the benchmarks tell it.
         answer({"error": f"{type(error).__name__}: {error}"})
+    gc.collect()
+    if ON_CUDA:
+        # Memory that isn't held any more is for the next that asks, in whichever process.
+        torch.cuda.empty_cache()

@@ -1,18 +1,14 @@
 import { parseVaeConfig, vaeAttentionRequests, WanVae } from "@wan-ts/models";
-import { allFinite, keep, scope, type Tensor } from "@wan-ts/tensor";
-import { type BenchDType, type BenchmarkCase, BenchmarkError, type BenchmarkFamily } from "./case.ts";
-import { benchAttention, checkAgainstPlainKernels, countFlops, fillWithRandom } from "./random-model.ts";
+import { type Device, keep, scope, type Tensor } from "@wan-ts/tensor";
+import type { BenchDType, BenchmarkCase, BenchmarkFamily } from "./case.ts";
+import { checkModel } from "./check-model.ts";
+import { type BenchModel, benchAttention, countFlops, fillWithRandom } from "./random-model.ts";
 import { uniformTensor } from "./values.ts";
+import { type VideoSize, videos } from "./video-sizes.ts";
 
 /** The VAE of Wan 2.1, whose sizes are the defaults. */
 const config = parseVaeConfig({}, "the VAE of Wan 2.1");
 
-/** A video's size in frames and pixels. */
-interface VideoSize {
-  readonly frames: number;
-  readonly height: number;
-  readonly width: number;
-}
 const sizes: readonly VideoSize[] = [
   { frames: 5, height: 64, width: 64 },
   { frames: 9, height: 240, width: 416 },
@@ -32,6 +28,7 @@ function vaeFamily(direction: Direction): BenchmarkFamily {
     cases: sizes.flatMap((size) =>
       (["bfloat16", "float32"] as const).map((dtype) => vaeCase(direction, size, dtype)),
     ),
+    cudaCases: Object.values(videos).map((size) => vaeCase(direction, size, "bfloat16")),
   };
 }
 
@@ -41,36 +38,52 @@ function vaeCase(direction: Direction, size: VideoSize, dtype: BenchDType): Benc
     case: `${frames} frames of ${height} × ${width}`,
     dtype,
     peer: { operation: `vae-${direction}`, dtype, frames, height, width },
-    prepare() {
-      const attention = benchAttention(vaeAttentionRequests(config, dtype, "cpu"));
-      const vae = new WanVae(config, attention);
-      fillWithRandom(vae, { dtype });
-      const input = inputOf(direction, size, dtype);
-      const run = (): Tensor => compute(vae, direction, input);
+    prepare(device) {
+      const model = makeModel(dtype, device);
+      const input = inputOf(direction, size, dtype, device);
+      const run = (): Tensor => compute(model.module, direction, input);
       return {
-        flops: countFlops(vae, attention, () => run().dispose()),
+        flops: countFlops(model, () => run().dispose()),
         run,
-        async check(output) {
-          if (!(await allFinite(output))) throw new BenchmarkError(Number.NaN, 0, 0, "the whole output");
-          using few = inputOf(direction, checked, dtype);
-          await checkAgainstPlainKernels(attention, dtype, () => compute(vae, direction, few));
-        },
+        check: (output) =>
+          checkModel(output, {
+            dtype,
+            device,
+            model,
+            make: (where) => makeModel(dtype, where),
+            compute: (vae, where) => {
+              using few = inputOf(direction, checked, dtype, where);
+              return compute(vae, direction, few);
+            },
+          }),
         [Symbol.dispose]() {
           input.dispose();
-          vae.dispose();
+          model.module.dispose();
         },
       };
     },
   };
 }
 
-function inputOf(direction: Direction, { frames, height, width }: VideoSize, dtype: BenchDType): Tensor {
+function makeModel(dtype: BenchDType, device: Device): BenchModel<WanVae> {
+  const attention = benchAttention(vaeAttentionRequests(config, dtype, device));
+  const module = new WanVae(config, attention);
+  fillWithRandom(module, { dtype }, device);
+  return { module, attention };
+}
+
+function inputOf(
+  direction: Direction,
+  { frames, height, width }: VideoSize,
+  dtype: BenchDType,
+  device: Device,
+): Tensor {
   const { zDim, scaleFactorSpatial: spatial, scaleFactorTemporal: temporal } = config;
   const shape =
     direction === "encode"
       ? [1, 3, frames, height, width]
       : [1, zDim, (frames - 1) / temporal + 1, height / spatial, width / spatial];
-  return uniformTensor(shape, dtype, 1);
+  return uniformTensor(shape, dtype, 1, { device });
 }
 
 function compute(vae: WanVae, direction: Direction, input: Tensor): Tensor {
