@@ -160,6 +160,21 @@ impl Device {
         Ok(())
     }
 
+    /// Whether everything that was queued on a stream is done; doesn't wait.
+    ///
+    /// # Errors
+    ///
+    /// Where any of that work failed.
+    pub fn is_done(&self, stream: Stream) -> Result<bool, CudaError> {
+        self.make_current()?;
+        // SAFETY: the device's own stream.
+        let status = unsafe { (self.driver.functions.cuStreamQuery)(self.stream(stream)) };
+        match status {
+            sys::CUDA_ERROR_NOT_READY => Ok(false),
+            _ => self.driver.check("cuStreamQuery", status).map(|()| true),
+        }
+    }
+
     /// Queues a kernel on the compute stream: `grid` blocks of `threads` threads, each with
     /// `shared_bytes` bytes of dynamic shared memory.
     ///

@@ -23,6 +23,7 @@ mod image;
 pub mod libraries;
 mod memory;
 mod module;
+pub mod nccl;
 mod sys;
 mod table;
 #[cfg(test)]

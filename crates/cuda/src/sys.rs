@@ -77,6 +77,7 @@ pub const CUDA_ERROR_INVALID_DEVICE: Status = 101;
 pub const CUDA_ERROR_NO_BINARY_FOR_GPU: Status = 209;
 pub const CUDA_ERROR_ECC_UNCORRECTABLE: Status = 214;
 pub const CUDA_ERROR_UNSUPPORTED_PTX_VERSION: Status = 222;
+pub const CUDA_ERROR_NOT_READY: Status = 600;
 pub const CUDA_ERROR_ILLEGAL_ADDRESS: Status = 700;
 pub const CUDA_ERROR_LAUNCH_TIMEOUT: Status = 702;
 pub const CUDA_ERROR_ASSERT: Status = 710;
@@ -131,6 +132,7 @@ function_table! {
         fn cuStreamCreate(stream: *mut StreamHandle, flags: c_uint) -> Status;
         fn cuStreamDestroy_v2(stream: StreamHandle) -> Status;
         fn cuStreamSynchronize(stream: StreamHandle) -> Status;
+        fn cuStreamQuery(stream: StreamHandle) -> Status;
         fn cuStreamWaitEvent(stream: StreamHandle, event: EventHandle, flags: c_uint) -> Status;
         fn cuEventCreate(event: *mut EventHandle, flags: c_uint) -> Status;
         fn cuEventRecord(event: EventHandle, stream: StreamHandle) -> Status;

@@ -130,6 +130,11 @@ driver_functions! {
     }
     fn cuStreamDestroy_v2(_fake, _stream: StreamHandle) {}
     fn cuStreamSynchronize(fake, stream: StreamHandle) { fake.run(fake.position(stream)); }
+    fn cuStreamQuery(fake, stream: StreamHandle) {
+        if !fake.is_done(stream) {
+            return CUDA_ERROR_NOT_READY;
+        }
+    }
     fn cuStreamWaitEvent(fake, stream: StreamHandle, event: EventHandle, _flags: c_uint) {
         if let Some(position) = fake.event(event) {
             fake.enqueue(stream, move |fake| fake.run(position));

@@ -211,6 +211,11 @@ impl Fake {
         (index, lock(&self.streams)[index].submitted)
     }
 
+    fn is_done(&self, stream: StreamHandle) -> bool {
+        let queue = &lock(&self.streams)[stream.0.addr() - 1];
+        queue.done == queue.submitted
+    }
+
     /// Runs what a stream has queued up to a position.
     fn run(&self, (index, position): (usize, usize)) {
         loop {
