@@ -305,7 +305,8 @@ _FLASH_TILES = {
 
 
 def variants() -> Iterator[Variant]:
-    """`flash_attention` by 16-bit float and head size, `attention` by float type."""
+    """`flash_attention` by 16-bit float and head size; `attention` by float type, for 16-bit ones also
+    for heads of whole vectors."""
     for dtype in ("bf16", "f16"):
         for size, tiles in _FLASH_TILES.items():
             targets = {
@@ -327,12 +328,23 @@ def variants() -> Iterator[Variant]:
                 ("query", "key", "value", "output", *strides),
                 targets=targets,
             )
+    names = ("BLOCK_QUERIES", "BLOCK_KEYS", "BLOCK_DEPTH", "BLOCK_COLUMNS")
     for dtype, pointer in FLOATS.items():
-        blocks = (64, 32, 64, 128) if dtype != "f32" else (32, 32, 32, 64)
-        names = ("BLOCK_QUERIES", "BLOCK_KEYS", "BLOCK_DEPTH", "BLOCK_COLUMNS")
+        blocks = (32, 32, 32, 64) if dtype == "f32" else (64, 32, 64, 128)
         constants = dict(zip(names, blocks))
         arguments = _arguments(attention_kernel, constants, pointer)
         yield Variant(f"attention_{dtype}", attention_kernel, arguments, constants, warps=8, stages=2)
+        if dtype != "f32":
+            strides = [name for name in arguments if name.endswith("_stride") and "mask" not in name]
+            yield Variant(
+                f"attention_{dtype}_aligned",
+                attention_kernel,
+                arguments,
+                dict(zip(names, (128, 64, 64, 128))),
+                ("query", "key", "value", "output", "size", *strides),
+                warps=8,
+                stages=3,
+            )
 
 
 def _arguments(kernel, constants, pointer: str) -> dict[str, str]:

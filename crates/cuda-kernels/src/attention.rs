@@ -52,8 +52,8 @@ pub struct LogSumExp<'a> {
 ///
 /// 16-bit heads of 64 and 128 channels, without a mask and with a positive scale, whose pointers and
 /// strides are multiples of 16 bytes and 16 elements, have a kernel of their own. Another serves all
-/// else, head sizes to [`MAX_HEAD_SIZE`]. A row's bytes depend on that row, its head's keys, values
-/// and mask, the device, and which of the two kernels it is.
+/// else, head sizes to [`MAX_HEAD_SIZE`], quicker where there are such multiples. A row's bytes depend
+/// on that row, its head's keys, values and mask, the device, and which kernel it is.
 ///
 /// # Errors
 ///
@@ -67,31 +67,45 @@ pub fn attention(gpu: &Gpu, arguments: &AttentionArguments) -> Result<(), CudaEr
         panic!("attention: query has shape {:?}, expected (B, S, H, D)", query.shape());
     };
     let call = Call { arguments, batch, queries, heads, size };
-    match flash_kernel(arguments, size) {
-        Some(kernel) => call.flash(gpu, kernel),
-        None => call.general(gpu),
+    match Kernel::of(arguments, size) {
+        Kernel::Flash(name) => call.flash(gpu, name),
+        Kernel::General(name) => call.general(gpu, name),
     }
 }
 
-/// The flash kernel for these arguments and this head size, if there is one.
-fn flash_kernel(arguments: &AttentionArguments, size: usize) -> Option<&'static str> {
-    let AttentionArguments { query, key, value, output, scale, .. } = arguments;
-    let kernel = match (query.dtype, size) {
-        (DType::BFloat16, 64) => "flash_attention_bf16_64",
-        (DType::BFloat16, 128) => "flash_attention_bf16_128",
-        (DType::Float16, 64) => "flash_attention_f16_64",
-        (DType::Float16, 128) => "flash_attention_f16_128",
-        _ => return None,
-    };
-    // It takes the greatest score for the greatest scaled one.
-    let is_plain = arguments.mask.is_none() && *scale > 0.0 && scale.is_normal();
-    let in_whole_vectors = output.is_aligned()
-        && [query, key, value].into_iter().all(|tensor| {
-            let [batch, row, head] = strides(tensor);
-            let is_whole = [batch, row, head].iter().all(|stride| stride.is_multiple_of(16));
-            tensor.is_aligned() && is_whole && row < WIDE_ROWS
-        });
-    (is_plain && in_whole_vectors).then_some(kernel)
+/// The kernel for an attention, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kernel {
+    Flash(&'static str),
+    General(&'static str),
+}
+
+impl Kernel {
+    fn of(arguments: &AttentionArguments, size: usize) -> Kernel {
+        let AttentionArguments { query, key, value, output, scale, .. } = arguments;
+        let in_whole_vectors = size.is_multiple_of(16)
+            && output.is_aligned()
+            && [query, key, value].into_iter().all(|tensor| {
+                let mut strides = strides(tensor).into_iter();
+                tensor.is_aligned() && strides.all(|stride| stride.is_multiple_of(16))
+            });
+        // The flash kernel takes the greatest score for the greatest scaled one.
+        let is_plain = arguments.mask.is_none()
+            && *scale > 0.0
+            && scale.is_normal()
+            && [query, key, value].into_iter().all(|tensor| tensor.strides()[1] < WIDE_ROWS);
+        match (query.dtype, in_whole_vectors, is_plain.then_some(size)) {
+            (DType::BFloat16, true, Some(64)) => Kernel::Flash("flash_attention_bf16_64"),
+            (DType::BFloat16, true, Some(128)) => Kernel::Flash("flash_attention_bf16_128"),
+            (DType::Float16, true, Some(64)) => Kernel::Flash("flash_attention_f16_64"),
+            (DType::Float16, true, Some(128)) => Kernel::Flash("flash_attention_f16_128"),
+            (DType::BFloat16, true, _) => Kernel::General("attention_bf16_aligned"),
+            (DType::BFloat16, false, _) => Kernel::General("attention_bf16"),
+            (DType::Float16, true, _) => Kernel::General("attention_f16_aligned"),
+            (DType::Float16, false, _) => Kernel::General("attention_f16"),
+            _ => Kernel::General("attention_f32"),
+        }
+    }
 }
 
 /// One attention, with the shape of its query.
@@ -118,12 +132,7 @@ impl Call<'_, '_> {
         gpu.launch(kernel, grid("attention", self.row_blocks(gpu, kernel))?, &arguments)
     }
 
-    fn general(&self, gpu: &Gpu) -> Result<(), CudaError> {
-        let kernel = match self.arguments.query.dtype {
-            DType::BFloat16 => "attention_bf16",
-            DType::Float16 => "attention_f16",
-            _ => "attention_f32",
-        };
+    fn general(&self, gpu: &Gpu, kernel: &str) -> Result<(), CudaError> {
         let mask = self.arguments.mask;
         let mask_strides = match mask {
             Some(mask) => mask

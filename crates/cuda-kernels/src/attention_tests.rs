@@ -96,7 +96,7 @@ impl Case {
 
 /// Sizes of heads for each kernel.
 fn sizes(dtype: DType) -> &'static [usize] {
-    if dtype == DType::Float32 { &[24] } else { &[24, 64, 128] }
+    if dtype == DType::Float32 { &[24] } else { &[24, 48, 64, 128] }
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn any_numbers_of_queries_and_keys() {
 fn any_size_of_heads() {
     let gpu = gpu();
     for dtype in FLOATS {
-        for size in [1, 33, 129, 300] {
+        for size in [1, 33, 80, 129, 272] {
             Case::new(dtype, [1, 5, 37, 2, size]).check("head sizes", &gpu);
         }
     }
@@ -208,22 +208,26 @@ fn a_row_has_the_same_bytes_whatever_else_is_computed() {
 #[test]
 fn whole_vectors_have_a_kernel_of_their_own() {
     let gpu = gpu();
-    let flash = |case: &Case| {
+    let kernel = |case: &Case| {
         let [query, key, value] = case.inputs.each_ref().map(|tensor| tensor.on(&gpu));
         let output = case.unwritten()[0].on(&gpu);
         let (query, key, value, output) = (&query.view, &key.view, &value.view, &output.view);
         let (mask, scale) = (None, case.scale);
         let arguments =
             AttentionArguments { query, key, value, mask, scale, output, log_sum_exp: None };
-        flash_kernel(&arguments, case.inputs[0].layout.shape[3])
+        Kernel::of(&arguments, case.inputs[0].layout.shape[3])
     };
     let case = |dtype, size| Case::new(dtype, [1, 3, 5, 2, size]);
-    assert_eq!(flash(&case(DType::BFloat16, 64)), Some("flash_attention_bf16_64"));
-    assert_eq!(flash(&case(DType::Float16, 128)), Some("flash_attention_f16_128"));
-    assert_eq!(flash(&case(DType::BFloat16, 32)), None);
-    assert_eq!(flash(&case(DType::Float32, 64)), None);
-    assert_eq!(flash(&Case { scale: -1.0, ..case(DType::BFloat16, 64) }), None);
+    let general = Kernel::General;
+    let flash = Kernel::Flash("flash_attention_bf16_64");
+    assert_eq!(kernel(&case(DType::BFloat16, 64)), flash);
+    assert_eq!(kernel(&case(DType::Float16, 128)), Kernel::Flash("flash_attention_f16_128"));
+    assert_eq!(kernel(&case(DType::BFloat16, 384)), general("attention_bf16_aligned"));
+    assert_eq!(kernel(&case(DType::BFloat16, 40)), general("attention_bf16"));
+    assert_eq!(kernel(&case(DType::Float32, 64)), general("attention_f32"));
+    let turned = Case { scale: -1.0, ..case(DType::BFloat16, 64) };
+    assert_eq!(kernel(&turned), general("attention_bf16_aligned"));
     let mut odd = case(DType::BFloat16, 64);
     odd.inputs[1].layout.offset -= 1;
-    assert_eq!(flash(&odd), None);
+    assert_eq!(kernel(&odd), general("attention_bf16"));
 }

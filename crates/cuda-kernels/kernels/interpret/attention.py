@@ -103,10 +103,17 @@ def inputs(dtype, batch, queries, keys, heads, size, spread=1.0, offset=0.0):
 
 
 def variants() -> list[tuple[str, str, int | None]]:
-    """(variant, element type, head size that it is for)."""
+    """(variant, element type, head size that it is for or is tried with)."""
     general = [(f"attention_{dtype}", dtype, None) for dtype in DTYPES]
+    aligned = [(f"attention_{dtype}_aligned", dtype, 48) for dtype in DTYPES if dtype != "f32"]
     flash = [(name, name.split("_")[2], int(name.split("_")[3])) for name in named(ROOM, "flash")]
-    return flash + general
+    return flash + general + aligned
+
+
+def general(dtype: str, size: int) -> list[str]:
+    """The variants for heads of any size that take this one."""
+    aligned = dtype != "f32" and size % 16 == 0
+    return [f"attention_{dtype}", *([f"attention_{dtype}_aligned"] if aligned else [])]
 
 
 def check_lengths() -> None:
@@ -117,7 +124,8 @@ def check_lengths() -> None:
 
 def check_head_sizes() -> None:
     for dtype, size in itertools.product(DTYPES, (1, 8, 16, 33, 64, 80, 128, 129, 160, 255, 384)):
-        check(f"attention_{dtype}", *inputs(dtype, 1, 9, 37, 2, size))
+        for name in general(dtype, size):
+            check(name, *inputs(dtype, 1, 9, 37, 2, size))
 
 
 def check_large_scores() -> None:
@@ -129,7 +137,8 @@ def check_large_scores() -> None:
 
 def check_scales() -> None:
     for dtype, scale in itertools.product(DTYPES, (0.0, -0.125, 0.3, 1.0)):
-        check(f"attention_{dtype}", *inputs(dtype, 1, 11, 45, 2, 32), scale=scale)
+        for name in general(dtype, 32):
+            check(name, *inputs(dtype, 1, 11, 45, 2, 32), scale=scale)
 
 
 def check_what_is_not_finite() -> None:
@@ -159,7 +168,8 @@ def masks(batch: int, heads: int, queries: int, keys: int):
 def check_masks() -> None:
     for dtype in DTYPES:
         for mask in masks(2, 3, 19, 67):
-            check(f"attention_{dtype}", *inputs(dtype, 2, 19, 67, 3, 16), mask=mask)
+            for name in general(dtype, 16):
+                check(name, *inputs(dtype, 2, 19, 67, 3, 16), mask=mask)
 
 
 def check_rows_do_not_see_each_other() -> None:
