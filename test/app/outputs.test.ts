@@ -89,6 +89,7 @@ describe("what a run writes", () => {
       height: 96,
       width: 96,
       dtype: "float32",
+      device: "cpu",
       attention: "native",
       seconds: {
         total: seconds,
@@ -112,6 +113,13 @@ describe("what a run writes", () => {
         encodeCondition: expect.any(Number),
         denoise: expect.any(Number),
         decode: expect.any(Number),
+      },
+      peakDeviceBytes: {
+        encodePrompt: 0,
+        encodeImage: 0,
+        encodeCondition: 0,
+        denoise: 0,
+        decode: 0,
       },
       ranks: [
         {

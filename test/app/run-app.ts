@@ -10,6 +10,12 @@ export const embeddedModel = join(import.meta.dir, "../../models/wan-tiny");
 /** Flags of the shortest run that goes through every stage. */
 export const shortRun = ["--frames", "5", "--steps", "1", "--quiet"] as const;
 
+/**
+ * A machine without a GPU, as far as the app can see: what the tests expect is what the processor gives.
+ * A test of devices names its own driver.
+ */
+const withoutGpu = { WAN_CUDA_DRIVER: join(import.meta.dir, "no-driver") } as const;
+
 /** What a run of the app ended with. */
 export interface AppRun {
   readonly status: number | null;
@@ -36,7 +42,7 @@ export async function runApp(
 ): Promise<AppRun> {
   const child = Bun.spawn([...(options.command ?? []), process.execPath, options.main ?? appMain, ...args], {
     cwd: folder,
-    env: { ...process.env, ...options.env },
+    env: { ...process.env, ...withoutGpu, ...options.env },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
