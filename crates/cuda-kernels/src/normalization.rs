@@ -190,3 +190,7 @@ fn split(output: &DeviceView) -> Option<(&[usize], usize)> {
     let (channels, rows) = output.shape().split_last().expect("rows have a dimension");
     (output.count() > 0).then_some((rows, *channels))
 }
+
+#[cfg(test)]
+#[path = "normalization_tests.rs"]
+mod tests;

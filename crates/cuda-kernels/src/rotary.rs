@@ -110,3 +110,7 @@ pub fn rms_norm_rotary(
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "rotary_tests.rs"]
+mod tests;

@@ -62,3 +62,7 @@ pub fn dequantize(
     let programs = blocks(gpu, NAME, "BLOCK", output.count());
     gpu.launch(NAME, grid(NAME, programs)?, &arguments)
 }
+
+#[cfg(test)]
+#[path = "blockwise_tests.rs"]
+mod tests;

@@ -62,3 +62,7 @@ fn rows_and_columns(view: &DeviceView) -> [usize; 2] {
     };
     [rows, columns]
 }
+
+#[cfg(test)]
+#[path = "int8_tests.rs"]
+mod tests;

@@ -73,3 +73,7 @@ pub fn dequantize(
     let programs = blocks(gpu, &kernel, "GROUPS", bytes.div_ceil(GROUP));
     gpu.launch(&kernel, grid(NAME, programs)?, &arguments)
 }
+
+#[cfg(test)]
+#[path = "nf4_tests.rs"]
+mod tests;
