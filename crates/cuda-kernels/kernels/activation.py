@@ -154,12 +154,16 @@ def activate(x, kind, EXACT: tl.constexpr = False):
     tails: without, it is 1e-5 where e^-80 is left of a value. Results that are rounded to 16 bits
     don't show it.
     """
-    if kind == 1:
-        x = silu(x)
-    elif kind == 2:
-        x = gelu(x, EXACT)
-    elif kind == 3:
-        x = gelu_tanh(x, EXACT)
-    elif kind == 4:
-        x = quick_gelu(x, EXACT)
-    return x
+    # By halves: equalities one after the other would become a table of addresses to jump to.
+    if kind < 3:
+        if kind < 1:
+            result = x
+        elif kind < 2:
+            result = silu(x)
+        else:
+            result = gelu(x, EXACT)
+    elif kind < 4:
+        result = gelu_tanh(x, EXACT)
+    else:
+        result = quick_gelu(x, EXACT)
+    return result

@@ -29,23 +29,31 @@ def load_wide(pointers, inside):
 
 
 @triton.jit
-def combined(left, right, operation):
-    """left ∘ right; operations as Rust's BinaryOperation numbers them."""
-    if operation == 0:
-        result = left + right
-    elif operation == 1:
-        result = left - right
-    elif operation == 2:
-        result = left * right
-    elif operation == 4:
-        result = tl.where((left > right) | (left != left), left, right)
-    elif operation == 5:
-        result = tl.where((left < right) | (left != left), left, right)
-    elif left.dtype.is_floating():
-        result = tl.div_rn(left, right)
+def divided(left, right):
+    """left / right of floats; nobody divides integers."""
+    if left.dtype.is_floating():
+        return tl.div_rn(left, right)
     else:
-        # Division, which nobody asks of integers.
-        result = left
+        return left
+
+
+@triton.jit
+def combined(left, right, operation):
+    """left ∘ right; operations as Rust's BinaryOperation numbers them. By halves: equalities one after
+    the other would become a table of addresses to jump to."""
+    if operation < 3:
+        if operation < 1:
+            result = left + right
+        elif operation < 2:
+            result = left - right
+        else:
+            result = left * right
+    elif operation < 4:
+        result = divided(left, right)
+    elif operation < 5:
+        result = tl.where((left > right) | (left != left), left, right)
+    else:
+        result = tl.where((left < right) | (left != left), left, right)
     return result
 
 
@@ -89,18 +97,24 @@ def binary_flat(left, right, output, operation, count, BLOCK: tl.constexpr):
 
 
 @triton.jit
+def activated(value, kind, EXACT: tl.constexpr):
+    """An activation of floats; integers have none."""
+    if value.dtype.is_floating():
+        return activate(value, kind, EXACT)
+    else:
+        return value
+
+
+@triton.jit
 def applied(value, operation, first, second, EXACT: tl.constexpr):
     """A function of one element: value ∘ first, value held within [first, second], or, from 7 on, an
     activation."""
     if operation < 6:
         result = combined(value, first, operation)
-    elif operation == 6:
+    elif operation < 7:
         result = held(value, first, second)
-    elif value.dtype.is_floating():
-        result = activate(value, operation - 6, EXACT)
     else:
-        # Activations, which nobody asks of integers.
-        result = value
+        result = activated(value, operation - 6, EXACT)
     return result
 
 

@@ -86,17 +86,20 @@ def store(output, places, value, inside, TYPE: tl.constexpr):
 @triton.jit
 def store_as(output, places, value, inside, dtype):
     """Stores float32 or int64 in the element type that `dtype` numbers, as Rust's DType does."""
-    if dtype == 0:
-        store(output, places, value, inside, tl.float32)
-    elif dtype == 1:
-        store(output, places, value, inside, tl.bfloat16)
-    elif dtype == 2:
-        store(output, places, value, inside, tl.float16)
-    elif dtype == 3:
-        store(output, places, value, inside, tl.int32)
-    elif dtype == 4:
-        store(output, places, value, inside, tl.int64)
-    elif dtype == 5:
+    # By halves: equalities one after the other would become a table of addresses to jump to.
+    if dtype < 3:
+        if dtype < 1:
+            store(output, places, value, inside, tl.float32)
+        elif dtype < 2:
+            store(output, places, value, inside, tl.bfloat16)
+        else:
+            store(output, places, value, inside, tl.float16)
+    elif dtype < 5:
+        if dtype < 4:
+            store(output, places, value, inside, tl.int32)
+        else:
+            store(output, places, value, inside, tl.int64)
+    elif dtype < 6:
         store(output, places, value, inside, tl.int8)
     else:
         store(output, places, value, inside, tl.uint8)

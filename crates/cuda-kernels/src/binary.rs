@@ -106,3 +106,7 @@ pub fn binary_scalar(
     assert!(operation != BinaryOperation::Divide || output.dtype.is_float());
     unary::map(gpu, operation as i32, [right, 0.0], left, output)
 }
+
+#[cfg(test)]
+#[path = "binary_tests.rs"]
+mod tests;

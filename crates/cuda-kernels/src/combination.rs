@@ -158,3 +158,7 @@ impl GateRows {
         gpu.launch(kernel, grid(NAME, self.rows * blocks)?, &arguments)
     }
 }
+
+#[cfg(test)]
+#[path = "combination_tests.rs"]
+mod tests;

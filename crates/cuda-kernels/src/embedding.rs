@@ -102,3 +102,7 @@ fn checked(gpu: &Gpu, indices: &DeviceView, rows: usize) -> Result<Vec<u8>, Embe
         None => Ok(wide.iter().flat_map(|index| index.to_ne_bytes()).collect()),
     }
 }
+
+#[cfg(test)]
+#[path = "embedding_tests.rs"]
+mod tests;

@@ -25,3 +25,7 @@ pub fn all_finite(gpu: &Gpu, input: &DeviceView, output: &DeviceView) -> Result<
         vec![piece.pointer(0, input), cuda::Argument::Pointer(output.pointer())]
     })
 }
+
+#[cfg(test)]
+#[path = "finite_tests.rs"]
+mod tests;

@@ -29,3 +29,7 @@ pub fn mean(gpu: &Gpu, input: &DeviceView, output: &DeviceView) -> Result<(), Cu
     gpu.launch("partial_sums", grid("mean", parts)?, &[input, sums_pointer, count])?;
     gpu.launch("mean", [1, 1, 1], &[sums_pointer, output, Argument::I32(parts as i32), count])
 }
+
+#[cfg(test)]
+#[path = "mean_tests.rs"]
+mod tests;

@@ -64,3 +64,7 @@ pub fn merge_attention(
     let blocks = blocks(gpu, &kernel, "ROWS", rows);
     gpu.launch(&kernel, grid(NAME, blocks)?, &arguments)
 }
+
+#[cfg(test)]
+#[path = "merge_tests.rs"]
+mod tests;

@@ -293,3 +293,7 @@ pub(crate) fn suffix(dtype: DType) -> &'static str {
         DType::UInt8 => "u8",
     }
 }
+
+#[cfg(test)]
+#[path = "movement_tests.rs"]
+mod tests;

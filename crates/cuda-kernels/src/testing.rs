@@ -3,6 +3,10 @@
 //! The device is `cuda_emulator`'s, which interprets the kernels' PTX; the CPU's kernels are the
 //! reference.
 
+mod elements;
+
+pub(crate) use elements::{assert_same, expected, layouts, numbers, outputs, permuted, special};
+
 use crate::{DType, DeviceView, Gpu, Layout};
 use cpu_kernels::float::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 use cpu_kernels::{Cpu, InstructionSet, TensorMut, TensorRef, ThreadPool};

@@ -104,3 +104,7 @@ pub(crate) fn map(
         vec![piece.pointer(0, input), piece.pointer(1, output), operation, first, second]
     })
 }
+
+#[cfg(test)]
+#[path = "unary_tests.rs"]
+mod tests;
