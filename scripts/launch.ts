@@ -1,8 +1,8 @@
 /**
- * The front door of `bun run app|bench|fuzz|lint|test`: brings a fresh clone to where the command can run,
+ * The front door of `bun run app|bench|fuzz|lint|test|test:gpu|pack:gpu`: brings a fresh clone to where the command can run,
  * then runs it. Uses nothing but Bun itself, as packages may not be installed yet.
  *
- * Usage: bun scripts/launch.ts app|bench|fuzz|lint|test [arguments…]
+ * Usage: bun scripts/launch.ts app|bench|fuzz|lint|test|test:gpu|pack:gpu [arguments…]
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
@@ -65,6 +65,8 @@ const targets: Record<string, string> = {
   fuzz: "test/fuzz/main.ts",
   lint: "scripts/lint.ts",
   test: "scripts/test.ts",
+  "test:gpu": "scripts/test-gpu.ts",
+  "pack:gpu": "scripts/pack-gpu-tests.ts",
 };
 
 const target = command === undefined ? undefined : targets[command];

@@ -16,6 +16,7 @@ import {
   failuresOfJunit,
   none,
 } from "./count-tests.ts";
+import { runShown } from "./run-shown.ts";
 
 const root = dirname(import.meta.dir);
 
@@ -24,16 +25,18 @@ const untestedCrate = "binding";
 const crates = [...new Bun.Glob("crates/*/Cargo.toml").scanSync(root)]
   .map((file) => basename(dirname(file)))
   .filter((name) => name !== untestedCrate);
-const packages = [...new Bun.Glob("{packages,apps}/*/package.json").scanSync(root), "test/package.json"].map(
-  (file) => {
-    const { name } = JSON.parse(readFileSync(join(root, file), "utf8")) as { name: string };
-    return {
-      name,
-      shortName: basename(name),
-      report: join(root, dirname(file), "test-results", "junit.xml"),
-    };
-  },
-);
+const packages = [
+  ...new Bun.Glob("{packages,apps}/*/package.json").scanSync(root),
+  "test/package.json",
+  "test/cuda/package.json",
+].map((file) => {
+  const { name } = JSON.parse(readFileSync(join(root, file), "utf8")) as { name: string };
+  return {
+    name,
+    shortName: basename(name),
+    report: join(root, dirname(file), "test-results", "junit.xml"),
+  };
+});
 
 const names = process.argv.slice(2);
 const unknown = names.filter(
@@ -45,18 +48,6 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-/** Runs a command, showing its output as it comes; returns its status and standard output. */
-async function run(line: readonly string[]): Promise<{ status: number; output: string }> {
-  const child = Bun.spawn([...line], { cwd: root, env: process.env, stdout: "pipe", stderr: "inherit" });
-  let output = "";
-  const decoder = new TextDecoder();
-  for await (const chunk of child.stdout) {
-    process.stdout.write(chunk);
-    output += decoder.decode(chunk, { stream: true });
-  }
-  return { status: await child.exited, output };
-}
-
 /** What ended without telling what failed: a crash, a compile error, an error outside of tests. */
 const broken: string[] = [];
 
@@ -66,7 +57,7 @@ const failures: string[] = [];
 async function testCrates(chosen: readonly string[]): Promise<Counts> {
   if (chosen.length === 0) return none;
   const selected = chosen.flatMap((name) => ["--package", name]);
-  const { status, output } = await run(["cargo", "test", "--no-fail-fast", ...selected]);
+  const { status, output } = await runShown(["cargo", "test", "--no-fail-fast", ...selected], { cwd: root });
   const counts = countCargo(output);
   failures.push(...failuresOfCargo(output));
   if (status !== 0 && counts.failed === 0) broken.push(`cargo test ended with status ${status}`);
@@ -74,13 +65,13 @@ async function testCrates(chosen: readonly string[]): Promise<Counts> {
 }
 
 /** Runs `bun test` in packages, or restores what it reported on the same files before. */
-async function runPackages(chosen: typeof packages, options: readonly string[] = []): Promise<number> {
+async function runPackages(chosen: typeof packages, options: readonly string[] = []): Promise<number | null> {
   for (const { report } of chosen) {
     // What an earlier run left would be counted where this one ends without a report.
     rmSync(report, { force: true });
     mkdirSync(dirname(report), { recursive: true });
   }
-  const { status } = await run([
+  const line = [
     join(root, "node_modules", ".bin", "turbo"),
     "run",
     "test",
@@ -89,7 +80,8 @@ async function runPackages(chosen: typeof packages, options: readonly string[] =
     "--output-logs=new-only",
     ...options,
     ...chosen.map(({ name }) => `--filter=${name}`),
-  ]);
+  ];
+  const { status } = await runShown(line, { cwd: root });
   return status;
 }
 

@@ -1,0 +1,64 @@
+import { resolve } from "node:path";
+
+/**
+ * Builds the emulated CUDA driver and returns the path of its library, which `WAN_CUDA_DRIVER` takes.
+ *
+ * @throws {Error} with cargo's status where it doesn't build; cargo's messages are on standard error.
+ */
+export async function buildEmulator(root: string): Promise<string> {
+  return await buildArtifact(
+    root,
+    ["build", "--release", "--package", "cuda-emulator", "--lib"],
+    ({ filenames }) => filenames.find((file) => /\.(so|dylib|dll)$/.test(file)),
+  );
+}
+
+/**
+ * Builds the test that compares operations on a CUDA device with the processor's, and returns the path of
+ * its executable.
+ *
+ * @throws {Error} as {@link buildEmulator}.
+ */
+export async function buildDeviceTests(root: string): Promise<string> {
+  return await buildArtifact(
+    root,
+    ["test", "--no-run", "--package", "tensor-runtime", "--test", "devices"],
+    ({ executable }) => executable ?? undefined,
+  );
+}
+
+/** A line of cargo's about something that it made. */
+interface Artifact {
+  readonly reason: string;
+  readonly filenames: readonly string[];
+  readonly executable: string | null;
+}
+
+async function buildArtifact(
+  root: string,
+  line: readonly string[],
+  fileOf: (artifact: Artifact) => string | undefined,
+): Promise<string> {
+  const [command = "", ...rest] = line;
+  const child = Bun.spawn(
+    ["cargo", command, "--quiet", "--message-format=json-render-diagnostics", ...rest],
+    {
+      cwd: root,
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "inherit",
+    },
+  );
+  const output = await new Response(child.stdout).text();
+  const status = await child.exited;
+  if (status !== 0) throw new Error(`cargo ${line.join(" ")} ended with status ${status}`);
+  const files = output
+    .split("\n")
+    .filter((text) => text.startsWith("{"))
+    .map((text) => JSON.parse(text) as Artifact)
+    .filter(({ reason }) => reason === "compiler-artifact")
+    .flatMap((artifact) => fileOf(artifact) ?? []);
+  const file = files.at(-1);
+  if (file === undefined) throw new Error(`cargo ${line.join(" ")} made no file of that kind`);
+  return resolve(root, file);
+}
