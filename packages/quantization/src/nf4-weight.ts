@@ -82,7 +82,8 @@ export class Nf4Weight implements QuantizedWeight {
     this.parts = keep(parts);
     const { shape, blockSize, scaleLookup, scaleIndices } = parts;
     const misplaced = scaleLookup === "avx512" && rowsMisplaceScales(shape, blockSize);
-    this.#scaleIndices = scaleIndices ?? (misplaced ? keep(misplacedScales(shape, blockSize, parts.packed.device)) : undefined);
+    this.#scaleIndices =
+      scaleIndices ?? (misplaced ? keep(misplacedScales(shape, blockSize, parts.packed.device)) : undefined);
   }
 
   /** The weight, of any shape and float dtype, which stays the caller's. */

@@ -27,11 +27,7 @@ export function rowsMisplaceScales(shape: readonly number[], blockSize: number):
  * The index of the scale that `avx512` gives to each {@link rowStep} elements of a weight of `shape`:
  * int32, row-major. Row r begins at scale r · ⌊columns / blockSize⌋.
  */
-export function misplacedScales(
-  shape: readonly number[],
-  blockSize: number,
-  device: Device = "cpu",
-): Tensor {
+export function misplacedScales(shape: readonly number[], blockSize: number, device: Device = "cpu"): Tensor {
   const columns = shape.at(-1) ?? 1;
   const steps = columns / rowStep;
   const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);

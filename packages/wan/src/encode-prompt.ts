@@ -1,5 +1,14 @@
 import type { Umt5Encoder } from "@wan-ts/models";
-import { allFinite, type Cancellation, type Device, type DType, keep, pad, scope, Tensor } from "@wan-ts/tensor";
+import {
+  allFinite,
+  type Cancellation,
+  type Device,
+  type DType,
+  keep,
+  pad,
+  scope,
+  Tensor,
+} from "@wan-ts/tensor";
 import { cleanPrompt, type Encoded, type Tokenizer } from "@wan-ts/text";
 import { NonFiniteError } from "./errors.ts";
 import { PromptCache } from "./prompt-cache.ts";
@@ -56,7 +65,9 @@ export class PromptEncoder implements Disposable {
       using borrowed = await this.#parts.textEncoder.borrow();
       for (const text of fresh) {
         const encoded = await this.#parts.tokenizer.encode(text, { maxLength: maxSequenceLength });
-        const state = tokens.use(cancellation.run(() => encodeTokens(borrowed.module, encoded, dtype, device)));
+        const state = tokens.use(
+          cancellation.run(() => encodeTokens(borrowed.module, encoded, dtype, device)),
+        );
         if (!(await allFinite(state))) throw new NonFiniteError("prompt embeddings");
         states.set(text, state);
         this.cache.set({ text, maxSequenceLength, dtype }, state);

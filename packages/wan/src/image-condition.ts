@@ -56,5 +56,9 @@ function givenMask(sizes: RunSizes, temporalFactor: number, withLast: boolean, d
   for (let channel = 0; channel < temporalFactor; channel++) values[channel * latentFrames] = 1;
   if (withLast) values[values.length - 1] = 1;
   const shape = [1, temporalFactor, latentFrames] as const;
-  return Tensor.from(values, [...shape, 1, 1], "float32", device).expand([...shape, latentHeight, latentWidth]);
+  return Tensor.from(values, [...shape, 1, 1], "float32", device).expand([
+    ...shape,
+    latentHeight,
+    latentWidth,
+  ]);
 }

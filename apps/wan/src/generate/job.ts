@@ -29,8 +29,8 @@ import type { Config } from "../config/schema.ts";
 import { InputError } from "../input-error.ts";
 import { chooseParallelism, type Parallelism } from "../ranks/choose-parallelism.ts";
 import { readCheckpointDefaults } from "./checkpoint-defaults.ts";
-import { embeddedModel } from "./embedded-model.ts";
 import { chooseDevice } from "./device.ts";
+import { embeddedModel } from "./embedded-model.ts";
 import { checkOutputs, type Outputs } from "./outputs.ts";
 import { sizeOf } from "./size.ts";
 

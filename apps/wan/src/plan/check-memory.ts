@@ -11,8 +11,8 @@ import {
   type RunPlan,
   whatWouldFit,
 } from "@wan-ts/wan";
-import type { Job } from "../generate/job.ts";
 import { freeDeviceBytes } from "../generate/device.ts";
+import type { Job } from "../generate/job.ts";
 import { InputError } from "../input-error.ts";
 import { formatBytes } from "./plan-table.ts";
 
