@@ -125,6 +125,7 @@ fn check(name: &str, kernel: &Kernel, arguments: &[Argument]) -> Result<(), Cuda
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::gpu;
 
     #[test]
     fn refuses_arguments_that_are_not_the_kernels() {
@@ -141,5 +142,47 @@ mod tests {
         assert!(other.contains("cast_f32_bf16: count is I64, got I32"), "{other}");
         let odd = message(&[good[0], Argument::Pointer(24), good[2]]);
         assert!(odd.contains("cast_f32_bf16: output is a multiple of 16, got 24"), "{odd}");
+    }
+
+    /// Fills a uint8 with 7 by the kernel of that name.
+    fn fill(gpu: &Gpu, kernel: &str, grid: [u32; 3]) -> Result<u8, CudaError> {
+        let memory = gpu.device().allocate(1)?;
+        // SAFETY: one byte, which nothing else uses.
+        unsafe { gpu.device().fill_bytes(memory.address(), 0, 1) }?;
+        let arguments = [Argument::Pointer(memory.address()), Argument::I64(7), Argument::I64(1)];
+        gpu.launch(kernel, grid, &arguments)?;
+        let mut byte = [0];
+        // SAFETY: as above.
+        unsafe { gpu.device().copy_to_host(&mut byte, memory.address()) }?;
+        Ok(byte[0])
+    }
+
+    #[test]
+    fn a_kernel_is_loaded_once_whichever_threads_launch_it() {
+        let gpu = gpu();
+        assert!(gpu.loaded.lock().unwrap().is_empty());
+        std::thread::scope(|scope| {
+            let threads = [(); 4].map(|()| scope.spawn(|| fill(&gpu, "fill_u8", [1, 1, 1])));
+            for thread in threads {
+                assert_eq!(thread.join().unwrap(), Ok(7));
+            }
+        });
+        let loaded = gpu.loaded.lock().unwrap();
+        assert_eq!(loaded.keys().collect::<Vec<_>>(), ["fill_u8"]);
+    }
+
+    #[test]
+    fn a_grid_without_blocks_queues_nothing() {
+        let gpu = gpu();
+        for grid in [[0, 1, 1], [1, 0, 1], [1, 1, 0]] {
+            assert_eq!(fill(&gpu, "fill_u8", grid), Ok(0));
+        }
+        assert!(gpu.loaded.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_kernel_that_is_not_there_is_an_error_that_names_it() {
+        let refused = fill(&gpu(), "fill_u3", [1, 1, 1]).unwrap_err();
+        assert_eq!(refused.message, "internal error: no kernel fill_u3 for ptx");
     }
 }
