@@ -217,6 +217,27 @@ impl Operation {
     }
 }
 
+/// A collective whose bytes go another way; see [`crate::ProcessGroup::agree`].
+#[derive(Clone, Debug)]
+pub struct Agreement {
+    /// What to do.
+    pub operation: Operation,
+    /// The element type.
+    pub dtype: DType,
+    /// As that of a [`Call`].
+    pub shape: Vec<usize>,
+}
+
+impl Agreement {
+    /// The call without buffers.
+    pub(crate) fn call(self) -> Call {
+        let Agreement { operation, dtype, shape } = self;
+        let tensors = operation.tensors();
+        let sources = vec![Buffer::EMPTY; tensors];
+        Call { operation, dtype, shape, sources, targets: vec![BufferMut::EMPTY; tensors] }
+    }
+}
+
 /// A collective to start.
 #[derive(Clone, Debug)]
 pub struct Call {

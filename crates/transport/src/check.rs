@@ -21,11 +21,8 @@ pub(crate) fn check(
     supported: impl Fn(Memory) -> bool,
 ) -> Result<(), TransportError> {
     let kind = call.operation.kind();
+    let (sent, received) = check_operation(&call.operation, rank, index, size)?;
     let refuse = |expected: String, found: String| Err(refuse(kind, rank, expected, found));
-    let Some((sent, received)) = call.operation.elements(index, size) else {
-        let expected = format!("one size for each of the group's {size} members");
-        return refuse(expected, format!("the operation is {:?}", call.operation));
-    };
     let element = call.dtype.size();
     let reduces = matches!(kind, OperationKind::AllReduce | OperationKind::ReduceScatter);
     let tensors = call.operation.tensors();
@@ -53,13 +50,29 @@ pub(crate) fn check(
             return refuse(expected, format!("the {name} is at {address:#x}"));
         }
     }
-    if let Operation::Exchange { to, from } = &call.operation
+    Ok(())
+}
+
+/// Refuses an operation that doesn't fit a group of `size`, as [`check`] does; returns the elements that
+/// the member sends and receives.
+pub(crate) fn check_operation(
+    operation: &Operation,
+    rank: usize,
+    index: usize,
+    size: usize,
+) -> Result<(usize, usize), TransportError> {
+    let refuse = |expected, found| Err(refuse(operation.kind(), rank, expected, found));
+    let Some(elements) = operation.elements(index, size) else {
+        let expected = format!("one size for each of the group's {size} members");
+        return refuse(expected, format!("the operation is {operation:?}"));
+    };
+    if let Operation::Exchange { to, from } = operation
         && [to, from].into_iter().flatten().any(|peer| peer.member == index)
     {
         let found = format!("member {index} is to exchange with itself");
         return refuse("with another member".into(), found);
     }
-    Ok(())
+    Ok(elements)
 }
 
 /// Whether the parts of a split are lists of different places below `size`, none empty.

@@ -59,6 +59,8 @@ impl OperationKind {
 }
 
 const MAX_DIMS: usize = 8;
+/// Of a descriptor's second word: bytes go another way.
+const ELSEWHERE: u64 = 1 << 47;
 
 /// What members compare of some kinds of collectives alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,8 +97,9 @@ impl Detail {
 
 /// 64 bytes that say what a member is about to do.
 ///
-/// Words: sequence; kind, dtype, rank of the shape and detail in 16 bits each; elements; a hash of
-/// shape and sizes; and the first eight extents in 32 bits each, for messages.
+/// Words: sequence; kind, dtype, rank of the shape and detail in 16 bits each, the highest bit of the
+/// rank's being set where bytes go another way; elements; a hash of shape and sizes; and the first eight
+/// extents in 32 bits each, for messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Descriptor {
     pub(crate) words: [u64; 8],
@@ -130,6 +133,12 @@ impl Descriptor {
         Descriptor { words }
     }
 
+    /// The same, of a collective whose bytes go another way: it is no other's counterpart.
+    pub(crate) fn elsewhere(mut self) -> Descriptor {
+        self.words[1] |= ELSEWHERE;
+        self
+    }
+
     /// The collective's number within its group, from 1.
     pub fn sequence(&self) -> u64 {
         self.words[0]
@@ -159,7 +168,7 @@ fn hash(shape: &[usize], sizes: &[usize]) -> u64 {
 impl fmt::Display for Descriptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(kind) = self.kind() else { return write!(f, "nothing") };
-        let rank = (self.words[1] >> 32 & 0xffff) as usize;
+        let rank = (self.words[1] >> 32 & 0x7fff) as usize;
         let dims: Vec<_> = (0..rank.min(MAX_DIMS))
             .map(|dim| (self.words[4 + dim / 2] >> (dim % 2 * 32) & 0xffff_ffff).to_string())
             .collect();
@@ -180,7 +189,8 @@ impl fmt::Display for Descriptor {
         if resharded {
             write!(f, ", dimension {} gathered and {} split", detail >> 5 & 31, detail & 31)?;
         }
-        write!(f, ", {} elements, sizes {:08x}", self.words[2], self.words[3] as u32)
+        write!(f, ", {} elements, sizes {:08x}", self.words[2], self.words[3] as u32)?;
+        if self.words[1] & ELSEWHERE != 0 { write!(f, ", between devices") } else { Ok(()) }
     }
 }
 
@@ -225,6 +235,11 @@ mod tests {
         let expected =
             "all-to-all #8 of 3 × float32 [1, 13, 5, 8], dimension 1 gathered and 2 split, 1560";
         assert!(line.to_string().starts_with(expected), "{line}");
+        let elsewhere = descriptor(&[2, 6], &[]).elsewhere();
+        assert_ne!(elsewhere, descriptor(&[2, 6], &[]));
+        let line = elsewhere.to_string();
+        assert!(line.starts_with("all-gather #7 of bfloat16 [2, 6], 12 elements"), "{line}");
+        assert!(line.ends_with(", between devices"), "{line}");
         assert_eq!(Descriptor::default().to_string(), "nothing");
         assert_eq!(size_of::<Descriptor>(), 64);
     }

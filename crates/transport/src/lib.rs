@@ -29,7 +29,7 @@ mod shape;
 mod sum;
 mod whereabouts;
 
-pub use call::{Buffer, BufferMut, Call, Memory, Operation, Peer};
+pub use call::{Agreement, Buffer, BufferMut, Call, Memory, Operation, Peer};
 pub use cpu_kernels::DType;
 pub use descriptor::{Descriptor, Detail, OperationKind};
 pub use error::{ErrorCode, TransportError};

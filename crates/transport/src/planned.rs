@@ -2,7 +2,7 @@
 //!
 //! Groups split and count as those of a real run do; nothing can be exchanged.
 
-use crate::call::{Call, Memory, Operation};
+use crate::call::{Agreement, Call, Memory, Operation};
 use crate::check::check_parts;
 use crate::descriptor::OperationKind;
 use crate::error::{ErrorCode, TransportError};
@@ -127,6 +127,14 @@ impl ProcessGroup for PlannedGroup {
 
     unsafe fn start(&self, call: Call) -> Result<Box<dyn Pending + '_>, TransportError> {
         Err(self.refuse(call.operation.kind().name()))
+    }
+
+    fn agree(&self, agreement: Agreement) -> Result<Box<dyn Pending + '_>, TransportError> {
+        Err(self.refuse(agreement.operation.kind().name()))
+    }
+
+    fn failure(&self) -> Option<TransportError> {
+        None
     }
 
     fn split(

@@ -1,6 +1,6 @@
 //! The interfaces of a transport.
 
-use crate::call::{Call, Memory};
+use crate::call::{Agreement, Call, Memory};
 use crate::error::TransportError;
 use crate::ledger::Ledger;
 use std::sync::Arc;
@@ -60,6 +60,19 @@ pub trait ProcessGroup: Send + Sync {
     /// Until the returned value is completed or dropped, sources stay readable and unwritten, targets
     /// are touched by nobody else, and none overlaps a target.
     unsafe fn start(&self, call: Call) -> Result<Box<dyn Pending + '_>, TransportError>;
+
+    /// Begins all of a collective but the moving of its bytes, which go another way, such as between
+    /// devices: members compare what they are about to do and wait for each other, and it is counted.
+    ///
+    /// Complete, it says that every member takes part, and no more: what goes wrong on the other way is
+    /// told by [`ProcessGroup::abandon`], and heard of by [`ProcessGroup::failure`].
+    ///
+    /// # Errors
+    /// As [`ProcessGroup::start`].
+    fn agree(&self, agreement: Agreement) -> Result<Box<dyn Pending + '_>, TransportError>;
+
+    /// What has ended the run for all, if anything has: a rank that died, stopped or failed.
+    fn failure(&self) -> Option<TransportError>;
 
     /// New groups of this one's members: every member names the same disjoint lists of places in
     /// this group, and gets the group that it is in, if any.

@@ -6,9 +6,10 @@ mod ranks;
 
 use ranks::{Launch, Test};
 use std::sync::Arc;
+use transport::reshard::{Reshard, Share};
 use transport::{
-    Buffer, BufferMut, Call, DType, Operation, OperationKind, Peer, ProcessGroup, SharedAllocation,
-    Transport,
+    Agreement, Buffer, BufferMut, Call, DType, Operation, OperationKind, Peer, ProcessGroup,
+    SharedAllocation, Transport,
 };
 
 type Group = dyn ProcessGroup;
@@ -285,6 +286,53 @@ fn ledger(transport: &dyn Transport) -> String {
     String::new()
 }
 
+/// Collectives whose bytes go another way, between those whose bytes don't: they are counted alike.
+fn agreed(transport: &dyn Transport) -> String {
+    let world = transport.world();
+    let parts = [(0..world.size()).collect()];
+    let other = world.split("elsewhere", &parts).unwrap().unwrap();
+    let (me, size, dtype) = (world.index(), world.size(), DType::BFloat16);
+    let share = |dim, each| Share { dim, sizes: vec![each; size] };
+    let operations = [
+        Operation::Barrier,
+        Operation::Broadcast { root: 1, count: 8 },
+        Operation::AllGather { counts: (1..=size).collect() },
+        Operation::AllToAll { send: vec![me + 1; size], receive: (1..=size).collect() },
+        Operation::ReduceScatter { counts: (1..=size).collect() },
+        Operation::AllReduce { count: 9 },
+        Operation::Exchange {
+            to: Some(Peer { member: (me + 1) % size, count: 5 }),
+            from: Some(Peer { member: (me + size - 1) % size, count: 5 }),
+        },
+        Operation::Reshard(Reshard {
+            tensors: 1,
+            shape: vec![2 * size, 3 * size],
+            gather: share(0, 2),
+            split: share(1, 3),
+        }),
+    ];
+    for _ in 0..3 {
+        for operation in &operations {
+            let (sent, received) = operation.elements(me, size).unwrap();
+            let (source, mut target) = (vec![0; sent * 2], vec![0u8; received * 2]);
+            world.run(operation.clone(), dtype, &[], &source, &mut target).unwrap();
+            let agreement = Agreement { operation: operation.clone(), dtype, shape: Vec::new() };
+            other.agree(agreement).unwrap().complete(&|| false).unwrap();
+        }
+    }
+    let counted = |group: &Group| -> Vec<_> {
+        group.ledger().entries().filter(|(kind, _)| *kind != OperationKind::Split).collect()
+    };
+    assert_eq!(counted(&*other), counted(&*world));
+    assert_eq!(counted(&*other).len(), 7);
+    assert_eq!(other.ledger().staged_bytes(), 0);
+    let operation = Operation::AllGather { counts: vec![1; size + 1] };
+    let refused = other.agree(Agreement { operation, dtype, shape: Vec::new() });
+    assert_eq!(refused.err().unwrap().code, transport::ErrorCode::Argument);
+    assert_eq!(other.failure(), None);
+    String::new()
+}
+
 fn refusals(transport: &dyn Transport) -> String {
     let group = transport.world();
     let refused = |operation: Operation, source: &[u8], target: &mut [u8]| {
@@ -342,6 +390,9 @@ fn main() {
         }),
         ("a_started_exchange_leaves_time_to_compute", |launch| drop(launch.run("overlapped", 3))),
         ("the_ledger_counts_payload_by_kind", |launch| drop(launch.run("ledger", 3))),
+        ("what_goes_another_way_is_agreed_on_and_counted", |launch| {
+            launch.worlds(2..=3).into_iter().for_each(|world| drop(launch.run("agreed", world)));
+        }),
         ("groups_beyond_the_room_for_them_are_refused", |launch| {
             for output in launch.run("groups", 2) {
                 assert!(output.contains("groups"), "{output}");
@@ -358,6 +409,7 @@ fn main() {
             ("many", many),
             ("overlapped", overlapped),
             ("ledger", ledger),
+            ("agreed", agreed),
             ("refusals", refusals),
             ("groups", too_many_groups),
         ],

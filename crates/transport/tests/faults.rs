@@ -112,6 +112,7 @@ fn mismatches() {
         ("otherDtype", "all-gather #2 of int32 [2, 6], 36 elements"),
         ("otherOperation", "all-to-all #2 of float32 [2, 6]"),
         ("otherOrder", "barrier #2"),
+        ("otherWay", "between devices"),
     ] {
         let ended = outputs(scenario, 3);
         for (rank, end) in ended.iter().enumerate() {

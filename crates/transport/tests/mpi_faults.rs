@@ -80,6 +80,7 @@ fn mismatches(launch: &Launch) {
         ("otherShape", "all-gather #2 of float32 [3, 4], 36 elements"),
         ("otherOperation", "all-to-all #2 of float32 [2, 6]"),
         ("otherOrder", "barrier #2"),
+        ("otherWay", "between devices"),
     ] {
         let outputs = launch.fail(scenario, 3);
         for rank in 0..3 {

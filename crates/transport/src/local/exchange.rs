@@ -40,6 +40,8 @@ pub(super) struct Exchange<'a> {
     call: Call,
     to: Option<Peer>,
     from: Option<Peer>,
+    /// Whether its bytes go another way.
+    elsewhere: bool,
     counters: Option<Counters>,
     /// Pieces posted of this exchange.
     pieces_posted: usize,
@@ -52,15 +54,25 @@ impl<'a> Exchange<'a> {
     pub(super) fn new(
         group: &'a LocalGroup,
         call: Call,
-        to: Option<Peer>,
-        from: Option<Peer>,
+        (to, from): (Option<Peer>, Option<Peer>),
+        elsewhere: bool,
         counters: Counters,
     ) -> Exchange<'a> {
         let sequence = exchange_number(&counters, to, from);
-        let location = group.locations(&call).map(|places| places[0]);
-        let began = Instant::now();
-        let counters = Some(counters);
-        Exchange { group, call, to, from, counters, pieces_posted: 0, location, sequence, began }
+        let location = group.locations(&call).map(|places| places[0]).filter(|_| !elsewhere);
+        let (began, counters, pieces_posted) = (Instant::now(), Some(counters), 0);
+        Exchange {
+            group,
+            call,
+            to,
+            from,
+            elsewhere,
+            counters,
+            pieces_posted,
+            location,
+            sequence,
+            began,
+        }
     }
 
     fn mailbox_to(&self, peer: Peer) -> &'a Mailbox {
@@ -75,15 +87,9 @@ impl<'a> Exchange<'a> {
 
     fn descriptor(&self, number: u32, count: usize) -> Descriptor {
         let (shape, sequence) = (&self.call.shape, u64::from(number));
-        Descriptor::new(
-            sequence,
-            OperationKind::Exchange,
-            self.call.dtype,
-            Detail::None,
-            shape,
-            &[],
-            count,
-        )
+        let (kind, dtype) = (OperationKind::Exchange, self.call.dtype);
+        let descriptor = Descriptor::new(sequence, kind, dtype, Detail::None, shape, &[], count);
+        if self.elsewhere { descriptor.elsewhere() } else { descriptor }
     }
 
     fn half(&self) -> usize {

@@ -8,8 +8,8 @@ use super::fault::Fault;
 use super::movement::Movement;
 use super::under_way::UnderWay;
 use super::wait::describe;
-use crate::call::{Call, Memory, Operation};
-use crate::check::{check, check_parts};
+use crate::call::{Agreement, Call, Memory, Operation};
+use crate::check::{check, check_operation, check_parts};
 use crate::descriptor::OperationKind;
 use crate::error::{ErrorCode, TransportError};
 use crate::ledger::Ledger;
@@ -145,16 +145,19 @@ impl LocalGroup {
         call: Call,
         words: &[usize],
         shape: Shape,
+        elsewhere: bool,
     ) -> Result<UnderWay<'_>, TransportError> {
         let mut counters = self.enter(kind, |counters| counters.sequence + 1)?;
         counters.sequence += 1;
         let sequence = counters.sequence;
         let descriptor = shape.descriptor(sequence, kind, call.dtype);
+        let descriptor = if elsewhere { descriptor.elsewhere() } else { descriptor };
         let mut under_way = UnderWay {
             group: self,
             call,
             kind,
             descriptor,
+            elsewhere,
             counters: Some(counters),
             began: Instant::now(),
         };
@@ -212,16 +215,19 @@ impl ProcessGroup for LocalGroup {
     unsafe fn start(&self, call: Call) -> Result<Box<dyn Pending + '_>, TransportError> {
         let (rank, size) = (self.connection.rank, self.members.len());
         check(&call, rank, self.index, size, |memory| self.supports(memory))?;
-        if let Operation::Exchange { to, from } = call.operation {
-            let number = |counters: &Counters| exchange_number(counters, to, from);
-            let counters = self.enter(OperationKind::Exchange, number)?;
-            let mut exchange = Exchange::new(self, call, to, from, counters);
-            exchange.announce()?;
-            return Ok(Box::new(exchange));
-        }
-        let locations = self.locations(&call).unwrap_or_default();
-        let shape = Shape::of(&call);
-        Ok(Box::new(self.begin(call.operation.kind(), call, &locations, shape)?))
+        self.start_checked(call, false)
+    }
+
+    fn agree(&self, agreement: Agreement) -> Result<Box<dyn Pending + '_>, TransportError> {
+        let (rank, size) = (self.connection.rank, self.members.len());
+        check_operation(&agreement.operation, rank, self.index, size)?;
+        self.start_checked(agreement.call(), true)
+    }
+
+    fn failure(&self) -> Option<TransportError> {
+        let fault = Fault::read(&self.connection.segment)?;
+        let (code, expected, found) = describe(&self.connection, fault);
+        Some(TransportError::new(code, self.connection.rank, expected, found).about(fault.rank))
     }
 
     fn split(
@@ -246,7 +252,7 @@ impl ProcessGroup for LocalGroup {
             0
         };
         let shape = Shape::of_parts(parts);
-        let under_way = self.begin(OperationKind::Split, call, &[first], shape)?;
+        let under_way = self.begin(OperationKind::Split, call, &[first], shape, false)?;
         let parity = (under_way.descriptor.sequence() % 2) as usize;
         Box::new(under_way).complete(&|| false)?;
         let announced = &self.lane(0).announcements[parity];
@@ -288,6 +294,24 @@ impl ProcessGroup for LocalGroup {
 }
 
 impl LocalGroup {
+    /// Begins a collective that fits the group.
+    fn start_checked(
+        &self,
+        call: Call,
+        elsewhere: bool,
+    ) -> Result<Box<dyn Pending + '_>, TransportError> {
+        if let Operation::Exchange { to, from } = call.operation {
+            let number = |counters: &Counters| exchange_number(counters, to, from);
+            let counters = self.enter(OperationKind::Exchange, number)?;
+            let mut exchange = Exchange::new(self, call, (to, from), elsewhere, counters);
+            exchange.announce()?;
+            return Ok(Box::new(exchange));
+        }
+        let locations = self.locations(&call).unwrap_or_default();
+        let shape = Shape::of(&call);
+        Ok(Box::new(self.begin(call.operation.kind(), call, &locations, shape, elsewhere)?))
+    }
+
     /// Ends a collective: puts the counters back, or fails the group.
     pub(super) fn settle(
         &self,

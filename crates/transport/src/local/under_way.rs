@@ -15,6 +15,8 @@ pub(super) struct UnderWay<'a> {
     pub(super) call: Call,
     pub(super) kind: OperationKind,
     pub(super) descriptor: Descriptor,
+    /// Whether its bytes go another way.
+    pub(super) elsewhere: bool,
     /// There until the collective is complete.
     pub(super) counters: Option<Counters>,
     pub(super) began: Instant,
@@ -45,7 +47,9 @@ impl UnderWay<'_> {
         })?;
         let mut movement = Movement::new(group, &self.call, counters, self.descriptor.sequence());
         movement.compare_parts(wait)?;
-        movement.run(wait)?;
+        if !self.elsewhere {
+            movement.run(wait)?;
+        }
         group.record(self.kind, &self.call);
         Ok(())
     }

@@ -4,8 +4,8 @@ use super::comparison::{Extra, Introduction, parts, words};
 use super::movement::Movement;
 use super::shared::{Request, Shared, Ticket};
 use super::task::{Stage, Task};
-use crate::call::{Buffer, BufferMut, Call, Memory, Operation, Peer};
-use crate::check::{check, check_parts};
+use crate::call::{Agreement, Buffer, BufferMut, Call, Memory, Operation, Peer};
+use crate::check::{check, check_operation, check_parts};
 use crate::descriptor::{Descriptor, Detail, OperationKind};
 use crate::error::{ErrorCode, TransportError};
 use crate::ledger::Ledger;
@@ -145,10 +145,12 @@ impl MpiGroup {
         call: Call,
         shape: &Shape,
         (extra, added): (Extra, Vec<u64>),
+        elsewhere: bool,
     ) -> Result<UnderWay<'_>, TransportError> {
         let (mut counters, sequence) = self.enter(kind, |counters| counters.sequence + 1)?;
         counters.sequence = sequence;
         let descriptor = shape.descriptor(sequence, kind, call.dtype);
+        let descriptor = if elsewhere { descriptor.elsewhere() } else { descriptor };
         let own = words(&descriptor, added);
         let tag = self.tag(Channel::Announcement);
         let introductions = self
@@ -161,7 +163,18 @@ impl MpiGroup {
             })
             .collect();
         let tag = self.tag(Channel::Bytes);
-        Ok(self.begin(kind, sequence, counters, call, tag, (introductions, extra, own)))
+        let met = (introductions, extra, own);
+        Ok(self.begin((kind, sequence), counters, call, elsewhere, tag, met))
+    }
+
+    /// Begins a collective that fits the group.
+    fn start_checked(&self, call: Call, elsewhere: bool) -> Result<UnderWay<'_>, TransportError> {
+        if let Operation::Exchange { to, from } = call.operation {
+            return self.exchange(call, to, from, elsewhere);
+        }
+        let shape = Shape::of(&call);
+        let added = (Extra::of(&call), parts(&call));
+        self.collective(call.operation.kind(), call, &shape, added, elsewhere)
     }
 
     fn exchange(
@@ -169,6 +182,7 @@ impl MpiGroup {
         call: Call,
         to: Option<Peer>,
         from: Option<Peer>,
+        elsewhere: bool,
     ) -> Result<UnderWay<'_>, TransportError> {
         let kind = OperationKind::Exchange;
         let next = |counts: &[u64], peer: Option<Peer>| peer.map(|peer| counts[peer.member] + 1);
@@ -182,6 +196,7 @@ impl MpiGroup {
             let (number, detail) = (counts[peer.member], Detail::None);
             let (dtype, shape) = (call.dtype, &call.shape);
             let descriptor = Descriptor::new(number, kind, dtype, detail, shape, &[], peer.count);
+            let descriptor = if elsewhere { descriptor.elsewhere() } else { descriptor };
             let place = (peer.member, self.members[peer.member]);
             Introduction::new(place, tags, words(&descriptor, []), 0)
         };
@@ -190,21 +205,25 @@ impl MpiGroup {
         let introductions = sent.into_iter().chain(received).collect();
         let tag = self.tag(Channel::Mail);
         let met = (introductions, Extra::None, Vec::new());
-        Ok(self.begin(kind, sequence, counters, call, tag, met))
+        Ok(self.begin((kind, sequence), counters, call, elsewhere, tag, met))
     }
 
     fn begin(
         &self,
-        kind: OperationKind,
-        sequence: u64,
+        (kind, sequence): (OperationKind, u64),
         counters: Counters,
-        call: Call,
+        mut call: Call,
+        elsewhere: bool,
         tag: c_int,
         (introductions, extra, own): (Vec<Introduction>, Extra, Vec<u64>),
     ) -> UnderWay<'_> {
         let element = call.dtype.size();
         let (sent, received) = call.operation.payload(self.index, self.members.len());
-        let packed = matches!(call.operation, Operation::Reshard(_));
+        let packed = matches!(call.operation, Operation::Reshard(_)) && !elsewhere;
+        if elsewhere {
+            // The members meet and compare; nothing is left to move.
+            call.operation = Operation::Barrier;
+        }
         let ticket = Ticket::new();
         let now = Instant::now();
         self.shared.ask(Request::Start(Box::new(Task {
@@ -301,12 +320,18 @@ impl ProcessGroup for MpiGroup {
     unsafe fn start(&self, call: Call) -> Result<Box<dyn Pending + '_>, TransportError> {
         let (rank, size) = (self.shared.identity.rank, self.members.len());
         check(&call, rank, self.index, size, |memory| self.supports(memory))?;
-        if let Operation::Exchange { to, from } = call.operation {
-            return Ok(Box::new(self.exchange(call, to, from)?));
-        }
-        let shape = Shape::of(&call);
-        let added = (Extra::of(&call), parts(&call));
-        Ok(Box::new(self.collective(call.operation.kind(), call, &shape, added)?))
+        Ok(Box::new(self.start_checked(call, false)?))
+    }
+
+    fn agree(&self, agreement: Agreement) -> Result<Box<dyn Pending + '_>, TransportError> {
+        let (rank, size) = (self.shared.identity.rank, self.members.len());
+        check_operation(&agreement.operation, rank, self.index, size)?;
+        Ok(Box::new(self.start_checked(agreement.call(), true)?))
+    }
+
+    fn failure(&self) -> Option<TransportError> {
+        let fault = self.shared.fault()?;
+        Some(fault.error(&self.shared.identity, "", 0, Duration::ZERO))
     }
 
     fn split(
@@ -326,7 +351,7 @@ impl ProcessGroup for MpiGroup {
         let proposal = self.shared.groups() + 1;
         let added = (Extra::Proposal, vec![proposal]);
         let shape = Shape::of_parts(parts);
-        let mut under_way = self.collective(OperationKind::Split, call, &shape, added)?;
+        let mut under_way = self.collective(OperationKind::Split, call, &shape, added, false)?;
         let number = under_way.settle(&|| false)?;
         if number > MOST_GROUPS {
             // Every member comes to the same number: the group goes on.

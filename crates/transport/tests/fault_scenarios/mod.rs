@@ -2,7 +2,9 @@
 
 use crate::ranks::Scenario;
 use std::time::{Duration, Instant};
-use transport::{DType, ErrorCode, Operation, Peer, ProcessGroup, Transport, TransportError};
+use transport::{
+    Agreement, DType, ErrorCode, Operation, Peer, ProcessGroup, Transport, TransportError,
+};
 
 /// The scenarios by name.
 pub const ALL: &[(&str, Scenario)] = &[
@@ -17,6 +19,7 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("otherDtype", other_dtype),
     ("otherOperation", other_operation),
     ("otherOrder", other_order),
+    ("otherWay", other_way),
     ("otherSizes", other_sizes),
     ("otherParts", other_parts),
     ("otherExchange", other_exchange),
@@ -183,6 +186,14 @@ fn other_operation(transport: &dyn Transport) -> String {
 
 fn other_order(transport: &dyn Transport) -> String {
     mismatch(transport, |group| barrier(group).unwrap_err())
+}
+
+fn other_way(transport: &dyn Transport) -> String {
+    mismatch(transport, |group| {
+        let operation = Operation::AllGather { counts: vec![12; 3] };
+        let agreement = Agreement { operation, dtype: DType::Float32, shape: vec![2, 6] };
+        group.agree(agreement).unwrap().complete(&|| false).unwrap_err()
+    })
 }
 
 fn other_sizes(transport: &dyn Transport) -> String {
