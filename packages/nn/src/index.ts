@@ -22,12 +22,14 @@ export {
   checkParameters,
   type LoadOptions,
   loadParameters,
+  parameterDType,
   StateError,
   type StateProblem,
   type TensorEntry,
   type TensorSource,
 } from "./load.ts";
 export { Module, ModuleList, ModuleNode } from "./module.ts";
+export { type BlockOffloadOptions, offloadBlocks } from "./offload-blocks.ts";
 export { Parameter, type ParameterOptions, type ParameterPart } from "./parameter.ts";
 export type { QuantizedWeight, StoredWeight, WeightQuantization } from "./quantization.ts";
 export type { RowConvolution, RowConvolutionInput, RowPlan, RowRegion } from "./row-plan.ts";

@@ -1,4 +1,4 @@
-import { type DType, scope, type Tensor } from "@wan-ts/tensor";
+import { type DType, dtypeSize, scope, type Tensor } from "@wan-ts/tensor";
 import type { ModuleNode } from "./module.ts";
 import { ownPart, type Parameter, rowsOf } from "./parameter.ts";
 import type { QuantizedWeight, StoredWeight, WeightQuantization } from "./quantization.ts";
@@ -43,6 +43,11 @@ export interface LoadOptions {
    * from being quantized. What is kept in float32 isn't either.
    */
   readonly neverQuantized?: readonly string[];
+  /**
+   * Whether a parameter that is stored in no more bytes than its dtype takes is held as it is stored:
+   * whoever computes with it casts it to its {@link parameterDType}. By default none is.
+   */
+  readonly castLater?: ((parameter: Parameter) => boolean) | undefined;
 }
 
 /** One disagreement between a checkpoint and a module. */
@@ -163,6 +168,15 @@ export function loadParameters(module: ModuleNode, source: TensorSource, options
   }
 }
 
+/** The dtype that the parameter `name` is computed in, where it isn't held quantized. */
+export function parameterDType(
+  name: string,
+  parameter: Parameter,
+  { dtype, keepInFloat32 }: Pick<LoadOptions, "dtype" | "keepInFloat32">,
+): DType {
+  return parameter.options.dtype ?? (hasComponent(name, keepInFloat32) ? "float32" : dtype);
+}
+
 function loadPlain(
   name: string,
   parameter: Parameter,
@@ -170,16 +184,19 @@ function loadPlain(
   source: TensorSource,
   options: LoadOptions,
 ): Tensor | QuantizedWeight {
-  const inFloat32 = hasComponent(name, options.keepInFloat32);
-  const dtype = parameter.options.dtype ?? (inFloat32 ? "float32" : options.dtype);
+  const dtype = parameterDType(name, parameter, options);
   const staysPlain =
-    !parameter.options.quantizable || inFloat32 || hasComponent(name, options.neverQuantized);
+    !parameter.options.quantizable ||
+    hasComponent(name, options.keepInFloat32) ||
+    hasComponent(name, options.neverQuantized);
   return scope(() => {
     const tensor = source.tensor(storedName);
     // The whole: scales may be shared by rows of several parts.
     const quantized = staysPlain ? undefined : options.quantization?.quantize(name, tensor.to(dtype));
     if (quantized) return narrowed(quantized, parameter);
-    return parameter.part ? ownPart(tensor, parameter.part, dtype) : tensor.to(dtype);
+    const castsLater = options.castLater?.(parameter) && dtypeSize(tensor.dtype) <= dtypeSize(dtype);
+    const held = castsLater ? tensor.dtype : dtype;
+    return parameter.part ? ownPart(tensor, parameter.part, held) : tensor.to(held);
   });
 }
 

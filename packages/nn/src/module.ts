@@ -28,6 +28,11 @@ export abstract class ModuleNode {
     for (const [name, child] of this.#children) yield* child.namedParameters(`${prefix}${name}.`);
   }
 
+  /** Parameters of this module, without those of modules below it. */
+  get ownParameters(): Iterable<Parameter> {
+    return this.#parameters.values();
+  }
+
   /** This module as "" and those below it by their full names, parents first. */
   *namedModules(prefix = ""): Generator<[string, ModuleNode]> {
     yield [prefix, this];

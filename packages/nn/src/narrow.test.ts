@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import {
   concatenate,
+  type Device,
   type DType,
   keep,
   memory,
@@ -189,6 +190,10 @@ class Held implements QuantizedWeight {
 
   rows(start: number, end: number): Held {
     return scope(() => new Held(multiply(this.tensor.slice(0, start, end), 1)));
+  }
+
+  toDevice(device: Device): Held {
+    return new Held(this.tensor.toDevice(device));
   }
 
   [Symbol.dispose](): void {

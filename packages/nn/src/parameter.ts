@@ -32,6 +32,8 @@ export class Parameter {
   #part: ParameterPart | undefined;
   /** What was held before it was narrowed. */
   #whole: Tensor | QuantizedWeight | undefined;
+  /** What is held again once a substitute goes. */
+  #own: Tensor | QuantizedWeight | undefined;
 
   constructor(shape: readonly number[], options: ParameterOptions = {}) {
     this.shape = shape;
@@ -81,6 +83,39 @@ export class Parameter {
 
   /** Takes ownership of `value`, disposing the one before. Its shape must be this one's, or the part's. */
   set(value: Tensor | QuantizedWeight): void {
+    this.#checkFits(value);
+    this.dispose();
+    this.#held = keep(value);
+  }
+
+  /**
+   * Holds `value` in place of what is held: the same on another device, or in another dtype. Takes
+   * ownership of it.
+   *
+   * Returns the way back, which lets go of it; where something else is held by then, that stays.
+   *
+   * @throws {TensorError} `argument` where nothing is held, or a substitute is.
+   */
+  substitute(value: Tensor | QuantizedWeight): () => void {
+    const own = this.#loaded();
+    this.#refuseSubstituted("substitute");
+    this.#checkFits(value);
+    this.#own = own;
+    this.#held = keep(value);
+    return () => {
+      if (this.#held !== value) return;
+      value[Symbol.dispose]();
+      this.#held = this.#own;
+      this.#own = undefined;
+    };
+  }
+
+  #refuseSubstituted(operation: string): void {
+    if (!this.#own) return;
+    throw TensorError.argument("parameter", operation, "called without a substitute", "called with one");
+  }
+
+  #checkFits(value: Tensor | QuantizedWeight): void {
     const { shape } = value;
     const expected = this.shape.map((size, dim) =>
       dim === this.#part?.dim ? this.#part.end - this.#part.start : size,
@@ -91,8 +126,6 @@ export class Parameter {
     if (!(value instanceof Tensor) && !this.options.quantizable) {
       throw TensorError.argument("parameter", "tensor", "a tensor", "a quantized weight");
     }
-    this.dispose();
-    this.#held = keep(value);
   }
 
   /**
@@ -102,7 +135,7 @@ export class Parameter {
    * Returns the way back: what was held before is held again, and what was loaded narrowed is let go
    * of, to be loaded anew.
    *
-   * @throws {TensorError} `argument` where it is narrowed already, or has no such part.
+   * @throws {TensorError} `argument` where it is narrowed already, has no such part, or holds a substitute.
    */
   narrow(part: ParameterPart): () => void {
     const { dim, start, end } = part;
@@ -120,6 +153,7 @@ export class Parameter {
       const found = `${start}..${end} along ${dim}`;
       throw TensorError.argument("parameter", "part", `a range of a dimension of [${this.shape}]`, found);
     }
+    this.#refuseSubstituted("narrow");
     const whole = this.#held;
     this.#held = whole && keep(partOf(whole, part));
     this.#whole = whole;
@@ -137,8 +171,9 @@ export class Parameter {
 
   /** Lets go of what is held. A narrowed parameter stays narrowed. */
   dispose(): void {
-    for (const held of [this.#held, this.#whole]) held?.[Symbol.dispose]();
+    for (const held of [this.#held, this.#own, this.#whole]) held?.[Symbol.dispose]();
     this.#held = undefined;
+    this.#own = undefined;
     this.#whole = undefined;
   }
 

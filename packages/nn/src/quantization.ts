@@ -1,4 +1,4 @@
-import type { DType, Tensor } from "@wan-ts/tensor";
+import type { Device, DType, Tensor } from "@wan-ts/tensor";
 import type { StateProblem, TensorSource } from "./load.ts";
 
 /** A weight held in fewer bits than it is computed in. */
@@ -15,6 +15,12 @@ export interface QuantizedWeight extends Disposable {
    * more in memory than it needs, and both are disposed by themselves.
    */
   rows(start: number, end: number): QuantizedWeight;
+  /**
+   * The weight on a device, its codes and scales moved as they are. Both are disposed by themselves.
+   *
+   * @param options `ahead` as `Tensor.toDevice` has it.
+   */
+  toDevice(device: Device, options?: { readonly ahead?: boolean }): QuantizedWeight;
 }
 
 /** A weight that a checkpoint stores quantized. */

@@ -1,5 +1,13 @@
 import type { QuantizedWeight } from "@wan-ts/nn";
-import { type DType, dequantizeInt8, keep, quantizeInt8, scope, type Tensor } from "@wan-ts/tensor";
+import {
+  type Device,
+  type DType,
+  dequantizeInt8,
+  keep,
+  quantizeInt8,
+  scope,
+  type Tensor,
+} from "@wan-ts/tensor";
 import { ownRange } from "./own-range.ts";
 
 /** What an {@link Int8Weight} is made of. */
@@ -52,6 +60,18 @@ export class Int8Weight implements QuantizedWeight {
     return scope(
       () =>
         new Int8Weight({ codes: ownRange(codes, start, end), absmax: ownRange(absmax, start, end), dtype }),
+    );
+  }
+
+  toDevice(device: Device, options?: { readonly ahead?: boolean }): Int8Weight {
+    const { codes, absmax, dtype } = this.parts;
+    return scope(
+      () =>
+        new Int8Weight({
+          codes: codes.toDevice(device, options),
+          absmax: absmax.toDevice(device, options),
+          dtype,
+        }),
     );
   }
 

@@ -1,6 +1,7 @@
 import type { QuantizedWeight } from "@wan-ts/nn";
 import {
   add,
+  type Device,
   type DType,
   dequantizeBlockwise,
   dequantizeNf4,
@@ -146,6 +147,30 @@ export class Nf4Weight implements QuantizedWeight {
         scaleIndices: this.#scaleIndices && ownRange(this.#scaleIndices, first / rowStep, last / rowStep),
       });
     });
+  }
+
+  toDevice(device: Device, options?: { readonly ahead?: boolean }): Nf4Weight {
+    const move = (tensor: Tensor): Tensor => tensor.toDevice(device, options);
+    const { packed, scales } = this.parts;
+    return scope(
+      () =>
+        new Nf4Weight({
+          ...this.parts,
+          packed: move(packed),
+          scales:
+            "codes" in scales
+              ? {
+                  ...scales,
+                  codes: move(scales.codes),
+                  absmax: move(scales.absmax),
+                  table: move(scales.table),
+                  offset: move(scales.offset),
+                }
+              : move(scales),
+          // Moved rather than made anew, which would copy them from this machine each time.
+          scaleIndices: this.#scaleIndices && move(this.#scaleIndices),
+        }),
+    );
   }
 
   [Symbol.dispose](): void {

@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import {
   add,
+  type Device,
   type DType,
   geluTanh,
   keep,
@@ -45,6 +46,10 @@ class Halves implements QuantizedWeight {
 
   rows(start: number, end: number): Halves {
     return new Halves(keep(this.#codes.slice(0, start, end)), this.dtype);
+  }
+
+  toDevice(device: Device): Halves {
+    return new Halves(keep(this.#codes.toDevice(device)), this.dtype);
   }
 
   [Symbol.dispose](): void {
