@@ -2,6 +2,7 @@ import { arch, availableParallelism, cpus, platform, release, totalmem } from "n
 import { availableInstructionSets, instructionSet, threads } from "@wan-ts/tensor";
 import { defaultAttentionRegistry } from "@wan-ts/wan";
 import packageFile from "../package.json";
+import { type CudaDiagnosis, describeCuda, diagnoseCuda } from "./doctor-cuda.ts";
 
 /** What the machine has for wan-ts. */
 export interface Diagnosis {
@@ -16,12 +17,16 @@ export interface Diagnosis {
     readonly used: string;
   };
   readonly memoryGiB: number;
+  /** Those that `--device` takes. */
   readonly devices: readonly string[];
+  readonly cuda: CudaDiagnosis;
   readonly attentionBackends: readonly string[];
 }
 
 /** Looks at the machine. */
 export function diagnose(): Diagnosis {
+  const cuda = diagnoseCuda();
+  const usable = cuda.devices.filter(({ problem }) => problem === undefined);
   return {
     version: packageFile.version,
     bun: Bun.version,
@@ -34,7 +39,8 @@ export function diagnose(): Diagnosis {
       used: instructionSet(),
     },
     memoryGiB: totalmem() / 2 ** 30,
-    devices: ["cpu"],
+    devices: ["cpu", ...usable.map(({ device }) => device)],
+    cuda,
     attentionBackends: defaultAttentionRegistry().names,
   };
 }
@@ -62,6 +68,7 @@ function describe(found: Diagnosis): string {
     ["threads", `${cpu.threads}`],
     ["memory", `${found.memoryGiB.toFixed(1)} GiB`],
     ["devices", found.devices.join(", ")],
+    ...describeCuda(found.cuda),
     ["attention", found.attentionBackends.join(", ")],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));

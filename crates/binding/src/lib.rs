@@ -5,6 +5,7 @@
 //! JSON object of facts (see `error.rs`); a panic becomes an error too, never an abort.
 
 mod cuda;
+mod cuda_survey;
 mod distributed;
 mod error;
 mod operations;

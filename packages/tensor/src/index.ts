@@ -1,4 +1,11 @@
 export { Cancellation } from "./cancellation.ts";
+export {
+  type CudaDeviceSurvey,
+  type CudaDriverSurvey,
+  type CudaLibrarySurvey,
+  type CudaSurvey,
+  surveyCuda,
+} from "./cuda-survey.ts";
 export { type CudaDevice, countCudaDevices, openDevice } from "./device.ts";
 export { type Device, type DType, dtypeSize, dtypes, isFloat } from "./dtype.ts";
 export { isTensorErrorCode, TensorError, type TensorErrorCode } from "./errors.ts";
