@@ -15,14 +15,45 @@ use super::step::{Step, handlers};
 use super::thread_block::ThreadBlock;
 use super::warp::{LANES, Warp};
 
-/// A lane's copy.
+/// The lanes' copies of one instruction.
 #[derive(Clone, Copy, Debug)]
 struct Copy {
-    source: u64,
-    target: usize,
+    sources: [u64; LANES],
+    targets: [u32; LANES],
+    /// Bytes that each lane writes.
     bytes: usize,
-    /// Bytes that are read; zeros follow.
-    read: usize,
+    /// Bytes that each lane reads; zeros follow.
+    read: [u32; LANES],
+    /// The lanes that copy.
+    mask: u32,
+}
+
+impl Copy {
+    /// Writes what is read and zeros.
+    fn perform<const BYTES: usize>(&self, shared: &mut [u8]) {
+        for lane in (0..LANES).filter(|lane| self.mask >> lane & 1 == 1) {
+            let mut values = [0_u8; BYTES];
+            let (source, read) = (self.sources[lane] as *const u8, self.read[lane] as usize);
+            // SAFETY: the ranges were found allocated when the copy began, as far as lanes read,
+            // and nothing goes back to the host while a kernel runs.
+            unsafe {
+                if read >= BYTES {
+                    values = source.cast::<[u8; BYTES]>().read_unaligned();
+                } else {
+                    std::ptr::copy_nonoverlapping(source, values.as_mut_ptr(), read);
+                }
+            }
+            let target = self.targets[lane] as usize;
+            shared[target..target + BYTES].copy_from_slice(&values);
+        }
+    }
+
+    fn poison<const BYTES: usize>(&self, shared: &mut [u8]) {
+        for lane in (0..LANES).filter(|lane| self.mask >> lane & 1 == 1) {
+            let target = self.targets[lane] as usize;
+            shared[target..target + BYTES].copy_from_slice(&[POISON; BYTES]);
+        }
+    }
 }
 
 /// Copies that a warp began and didn't wait for.
@@ -54,18 +85,11 @@ impl Copies {
             && let Some(count) = self.groups.pop_front()
         {
             for copy in self.pending.drain(..count) {
-                let target = &mut shared[copy.target..copy.target + copy.bytes];
-                let (read, zeros) = target.split_at_mut(copy.read);
-                // SAFETY: the range was found allocated when the copy began, and nothing is freed
-                // while a kernel runs.
-                unsafe {
-                    std::ptr::copy_nonoverlapping(
-                        copy.source as *const u8,
-                        read.as_mut_ptr(),
-                        copy.read,
-                    );
+                match copy.bytes {
+                    4 => copy.perform::<4>(shared),
+                    8 => copy.perform::<8>(shared),
+                    _ => copy.perform::<16>(shared),
                 }
-                zeros.fill(0);
             }
         }
     }
@@ -96,13 +120,14 @@ fn begin_copies(warp: &mut Warp, block: &mut ThreadBlock<'_>, step: &Step, mask:
             bytes,
         )?;
     }
-    for lane in (0..LANES).filter(|lane| mask >> lane & 1 == 1) {
-        let target = targets[lane] as usize;
-        block.shared[target..target + bytes].fill(POISON);
-        let read = (read[lane] as usize).min(bytes);
-        warp.copies.pending.push_back(Copy { source: sources[lane], target, bytes, read });
-        warp.copies.open += 1;
+    let copy = Copy { sources, targets, bytes, read, mask };
+    match bytes {
+        4 => copy.poison::<4>(&mut block.shared),
+        8 => copy.poison::<8>(&mut block.shared),
+        _ => copy.poison::<16>(&mut block.shared),
     }
+    warp.copies.pending.push_back(copy);
+    warp.copies.open += 1;
     Ok(())
 }
 

@@ -87,25 +87,18 @@ pub fn round(value: f64, fraction: u32, least: i32, rounding: Rounding) -> f64 {
 
 /// `a + b` as a float64 whose last bit is 1 where the sum is inexact, so that rounding it again
 /// to fewer bits gives what rounding the exact sum gives.
+#[inline(always)]
 pub fn sum_to_odd(a: f64, b: f64) -> f64 {
     let sum = a + b;
-    if !sum.is_finite() {
-        return sum;
-    }
     let kept = sum - a;
     let error = (a - (sum - kept)) + (b - kept);
-    if error == 0.0 || sum.to_bits() & 1 == 1 {
-        return sum;
-    }
-    // Towards the exact sum: away from zero where the error has the sum's sign.
-    let away = (error > 0.0) == (sum > 0.0);
-    f64::from_bits(if away { sum.to_bits() + 1 } else { sum.to_bits() - 1 })
+    odd(sum, if sum.is_finite() { error } else { 0.0 })
 }
 
 /// `a / b` as [`sum_to_odd`] sums.
 pub fn quotient_to_odd(a: f64, b: f64) -> f64 {
     let quotient = a / b;
-    if !quotient.is_finite() || quotient == 0.0 || quotient.to_bits() & 1 == 1 {
+    if !quotient.is_finite() || quotient == 0.0 {
         return quotient;
     }
     odd(quotient, (-quotient).mul_add(b, a) * b.signum())
@@ -114,19 +107,20 @@ pub fn quotient_to_odd(a: f64, b: f64) -> f64 {
 /// `√a` as [`sum_to_odd`] sums.
 pub fn root_to_odd(a: f64) -> f64 {
     let root = a.sqrt();
-    if !root.is_finite() || root == 0.0 || root.to_bits() & 1 == 1 {
+    if !root.is_finite() || root == 0.0 {
         return root;
     }
     odd(root, (-root).mul_add(root, a))
 }
 
 /// `value` with its last bit set towards the exact one, which is larger where `error > 0`.
+#[inline(always)]
 fn odd(value: f64, error: f64) -> f64 {
-    if error == 0.0 {
-        return value;
-    }
+    let bits = value.to_bits();
+    // Away from zero where the error has the value's sign.
     let away = (error > 0.0) == (value > 0.0);
-    f64::from_bits(if away { value.to_bits() + 1 } else { value.to_bits() - 1 })
+    let moved = if away { bits.wrapping_add(1) } else { bits.wrapping_sub(1) };
+    f64::from_bits(if error != 0.0 && bits & 1 == 0 { moved } else { bits })
 }
 
 #[cfg(test)]

@@ -54,23 +54,23 @@ fn load_matrix_lanes(
     let size = block.shared.len();
     let offsets = access::within("shared", size, &addresses, step.offset, givers, 16)?;
     for (tile, slot) in step.list.iter().enumerate() {
-        let mut halves = [[0_u16; 8]; 8];
-        for (row, halves) in halves.iter_mut().enumerate() {
+        let mut rows = [[0_u32; 4]; 8];
+        for (row, words) in rows.iter_mut().enumerate() {
             let start = offsets[8 * tile + row] as usize;
             let bytes = &block.shared[start..start + 16];
-            for (column, half) in halves.iter_mut().enumerate() {
-                *half = u16::from_le_bytes([bytes[2 * column], bytes[2 * column + 1]]);
+            for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4)) {
+                *word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
             }
         }
         let mut result = [0; LANES];
         for (lane, word) in result.iter_mut().enumerate() {
-            let (row, column) = (lane / 4, lane % 4 * 2);
-            let [low, high] = if step.control == 1 {
-                [halves[column][row], halves[column + 1][row]]
+            *word = if step.control == 1 {
+                let (row, column) = (lane % 4 * 2, lane / 4);
+                let half = |row: usize| rows[row][column / 2] >> (column % 2 * 16) & 0xffff;
+                half(row) | half(row + 1) << 16
             } else {
-                [halves[row][column], halves[row][column + 1]]
+                rows[lane / 4][lane % 4]
             };
-            *word = u32::from(low) | u32::from(high) << 16;
         }
         commit(warp, *slot, &result, mask);
     }
@@ -87,9 +87,11 @@ trait Elements: 'static {
     fn element(word: u32, place: usize) -> Self::Sum;
     /// `a · b + c`.
     fn multiply_add(a: Self::Sum, b: Self::Sum, c: Self::Sum) -> Self::Sum;
-    /// The sum that a register holds.
-    fn read(word: u32) -> Self::Sum;
-    /// The register that holds a sum.
+    /// Whether a register holds two sums.
+    const PAIRED: bool = false;
+    /// The sum that a register holds, of two the first or the second.
+    fn read(word: u32, place: usize) -> Self::Sum;
+    /// The register that holds a sum, or the lower half of one.
     fn write(sum: Self::Sum) -> u32;
 }
 
@@ -150,13 +152,44 @@ impl<P: Packed> Elements for Floats<P> {
     }
 
     #[inline(always)]
-    fn read(word: u32) -> f32 {
+    fn read(word: u32, _place: usize) -> f32 {
         f32::from_bits(word)
     }
 
     #[inline(always)]
     fn write(sum: f32) -> u32 {
         canonical(sum).to_bits()
+    }
+}
+
+/// Float16, summed in float32 and rounded to float16 at the end.
+struct ToHalves;
+
+impl Elements for ToHalves {
+    type Sum = f32;
+
+    const IN_WORD: usize = 2;
+
+    #[inline(always)]
+    fn element(word: u32, place: usize) -> f32 {
+        Halves::element(word, place)
+    }
+
+    #[inline(always)]
+    fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+
+    const PAIRED: bool = true;
+
+    #[inline(always)]
+    fn read(word: u32, place: usize) -> f32 {
+        Halves::element(word, place)
+    }
+
+    #[inline(always)]
+    fn write(sum: f32) -> u32 {
+        half_from(sum).into()
     }
 }
 
@@ -180,7 +213,7 @@ impl<const SIGNED: bool, const SATURATES: bool> Elements for Bytes<SIGNED, SATUR
     }
 
     #[inline(always)]
-    fn read(word: u32) -> i64 {
+    fn read(word: u32, _place: usize) -> i64 {
         i64::from(word as i32)
     }
 
@@ -190,12 +223,77 @@ impl<const SIGNED: bool, const SATURATES: bool> Elements for Bytes<SIGNED, SATUR
     }
 }
 
-/// Most columns of the first matrix that a tile has.
-const MOST_COLUMNS: usize = 16;
+/// Most elements of a word.
+const MOST_IN_WORD: usize = 4;
+
+/// The elements of a tile by their place in the words.
+#[inline(always)]
+fn unpack<E: Elements>(words: &[u32; LANES]) -> [[E::Sum; LANES]; MOST_IN_WORD] {
+    let mut elements = [[E::Sum::default(); LANES]; MOST_IN_WORD];
+    for (place, elements) in elements.iter_mut().enumerate().take(E::IN_WORD) {
+        for lane in 0..LANES {
+            elements[lane] = E::element(words[lane], place);
+        }
+    }
+    elements
+}
+
+/// The sum's rows from its registers.
+#[inline(always)]
+fn read_sums<E: Elements>(warp: &Warp, slots: &[u32]) -> [[E::Sum; 8]; 16] {
+    let mut sums = [[E::Sum::default(); 8]; 16];
+    for half in 0..2 {
+        let mut values = [[E::Sum::default(); LANES]; 2];
+        for (odd, values) in values.iter_mut().enumerate() {
+            // Two registers, or one that holds both.
+            let place = if E::PAIRED { half } else { 2 * half + odd };
+            let words = &warp.words[slots[place] as usize].0;
+            for lane in 0..LANES {
+                values[lane] = E::read(words[lane], odd);
+            }
+        }
+        for row in 0..8 {
+            for pair in 0..4 {
+                sums[8 * half + row][2 * pair] = values[0][4 * row + pair];
+                sums[8 * half + row][2 * pair + 1] = values[1][4 * row + pair];
+            }
+        }
+    }
+    sums
+}
+
+/// The sum's rows to its registers.
+#[inline(always)]
+fn write_sums<E: Elements>(warp: &mut Warp, slots: &[u32], sums: &[[E::Sum; 8]; 16]) {
+    for half in 0..2 {
+        let mut results = [[0; LANES]; 2];
+        for (odd, result) in results.iter_mut().enumerate() {
+            let mut values = [E::Sum::default(); LANES];
+            for row in 0..8 {
+                for pair in 0..4 {
+                    values[4 * row + pair] = sums[8 * half + row][2 * pair + odd];
+                }
+            }
+            for lane in 0..LANES {
+                result[lane] = E::write(values[lane]);
+            }
+        }
+        let [even, odd] = results;
+        if E::PAIRED {
+            let mut both = [0; LANES];
+            for lane in 0..LANES {
+                both[lane] = even[lane] | odd[lane] << 16;
+            }
+            commit(warp, slots[half], &both, u32::MAX);
+        } else {
+            commit(warp, slots[2 * half], &even, u32::MAX);
+            commit(warp, slots[2 * half + 1], &odd, u32::MAX);
+        }
+    }
+}
 
 /// `list` holds the sum's registers, the first matrix's, the second's, the summand's. Those of the
-/// second are as many as tiles of columns of the first, in [`Step::control`]; +256 where the sums
-/// are float16, two of a register.
+/// second are as many as tiles of columns of the first, in [`Step::control`].
 #[inline(always)]
 fn multiply_lanes<E: Elements>(
     warp: &mut Warp,
@@ -204,70 +302,40 @@ fn multiply_lanes<E: Elements>(
     mask: u32,
 ) -> Outcome {
     check_whole(warp, mask)?;
-    let tiles = (step.control & 0xff) as usize;
-    let half_sums = step.control & 0x100 != 0;
-    let sums = if half_sums { 2 } else { 4 };
-    let (targets, rest) = step.list.split_at(sums);
+    let tiles = step.control as usize;
+    let (targets, rest) = step.list.split_at(if E::PAIRED { 2 } else { 4 });
     let (first, rest) = rest.split_at(2 * tiles);
     let (second, summands) = rest.split_at(tiles);
-    let mut sum = [[E::Sum::default(); 8]; 16];
-    for (place, slot) in summands.iter().enumerate() {
-        let words = &warp.words[*slot as usize].0;
-        for lane in 0..LANES {
-            let row = lane / 4;
-            if half_sums {
-                for odd in 0..2 {
-                    let value = half_to((words[lane] >> (16 * odd)) as u16).to_bits();
-                    sum[8 * place + row][lane % 4 * 2 + odd] = E::read(value);
-                }
-            } else {
-                sum[place / 2 * 8 + row][lane % 4 * 2 + place % 2] = E::read(words[lane]);
-            }
-        }
-    }
-    let columns = 4 * E::IN_WORD;
+    let mut sum = read_sums::<E>(warp, summands);
     for tile in 0..tiles {
-        let mut a = [[E::Sum::default(); MOST_COLUMNS]; 16];
-        let mut b = [[E::Sum::default(); 8]; MOST_COLUMNS];
-        for half in 0..2 {
-            let words = &warp.words[first[2 * tile + half] as usize].0;
-            for lane in 0..LANES {
+        // No closures in these loops: they would be compiled for the baseline.
+        let upper = unpack::<E>(&warp.words[first[2 * tile] as usize].0);
+        let lower = unpack::<E>(&warp.words[first[2 * tile + 1] as usize].0);
+        let a = [upper, lower];
+        let unpacked = unpack::<E>(&warp.words[second[tile] as usize].0);
+        let mut b = [[E::Sum::default(); 8]; 4 * MOST_IN_WORD];
+        for place in 0..E::IN_WORD {
+            for word in 0..4 {
+                for column in 0..8 {
+                    b[word * E::IN_WORD + place][column] = unpacked[place][4 * column + word];
+                }
+            }
+        }
+        for (row, sum) in sum.iter_mut().enumerate() {
+            let mut total = *sum;
+            for word in 0..4 {
                 for place in 0..E::IN_WORD {
-                    a[8 * half + lane / 4][lane % 4 * E::IN_WORD + place] =
-                        E::element(words[lane], place);
+                    let a = a[row / 8][place][row % 8 * 4 + word];
+                    let b = &b[word * E::IN_WORD + place];
+                    for column in 0..8 {
+                        total[column] = E::multiply_add(a, b[column], total[column]);
+                    }
                 }
             }
-        }
-        let words = &warp.words[second[tile] as usize].0;
-        for lane in 0..LANES {
-            for place in 0..E::IN_WORD {
-                b[lane % 4 * E::IN_WORD + place][lane / 4] = E::element(words[lane], place);
-            }
-        }
-        for (sum, a) in sum.iter_mut().zip(&a) {
-            for (a, b) in a[..columns].iter().zip(&b) {
-                for (sum, b) in sum.iter_mut().zip(b) {
-                    *sum = E::multiply_add(*a, *b, *sum);
-                }
-            }
+            *sum = total;
         }
     }
-    for (place, slot) in targets.iter().enumerate() {
-        let mut result = [0; LANES];
-        for lane in 0..LANES {
-            let row = lane / 4;
-            result[lane] = if half_sums {
-                let of = |odd: usize| {
-                    let value = E::write(sum[8 * place + row][lane % 4 * 2 + odd]);
-                    u32::from(half_from(f32::from_bits(value)))
-                };
-                of(0) | of(1) << 16
-            } else {
-                E::write(sum[place / 2 * 8 + row][lane % 4 * 2 + place % 2])
-            };
-        }
-        commit(warp, *slot, &result, mask);
-    }
+    write_sums::<E>(warp, targets, &sum);
     Ok(())
 }
 
@@ -282,8 +350,8 @@ fn product(modifiers: &[&str], set: InstructionSet) -> Option<(Handler, u32)> {
     Some(match (shape, d, a, saturates) {
         ("m16n8k8", "f32", "f16", false) => (multiply::<Floats<Halves>>(set), 1),
         ("m16n8k16", "f32", "f16", false) => (multiply::<Floats<Halves>>(set), 2),
-        ("m16n8k8", "f16", "f16", false) => (multiply::<Floats<Halves>>(set), 1 | 0x100),
-        ("m16n8k16", "f16", "f16", false) => (multiply::<Floats<Halves>>(set), 2 | 0x100),
+        ("m16n8k8", "f16", "f16", false) => (multiply::<ToHalves>(set), 1),
+        ("m16n8k16", "f16", "f16", false) => (multiply::<ToHalves>(set), 2),
         ("m16n8k8", "f32", "bf16", false) => (multiply::<Floats<Brains>>(set), 1),
         ("m16n8k16", "f32", "bf16", false) => (multiply::<Floats<Brains>>(set), 2),
         ("m16n8k4", "f32", "tf32", false) => (multiply::<Floats<Tensor32>>(set), 1),
@@ -345,16 +413,15 @@ pub fn decode(decoder: &mut Decoder, i: &Instruction) -> Result<(), PtxError> {
             Ok(())
         }
         ("mma", [d, a, b, c]) => {
-            let (run, control) =
+            let (run, tiles) =
                 product(&modifiers, decoder.set).ok_or_else(|| decoder.unknown(i))?;
-            let tiles = control & 0xff;
-            let sums = if control & 0x100 == 0 { 4 } else { 2 };
+            let sums = if modifiers.last() == Some(&"f16") { 2 } else { 4 };
             let mut list = slots(decoder, i, d, sums, true)?;
             list.extend(slots(decoder, i, a, 2 * tiles, false)?);
             list.extend(slots(decoder, i, b, tiles, false)?);
             list.extend(slots(decoder, i, c, sums, false)?);
             let step = decoder.push(i, run);
-            step.control = control;
+            step.control = tiles;
             step.list = list.into();
             Ok(())
         }

@@ -6,7 +6,7 @@ use crate::ptx::{Instruction, PtxError};
 
 use super::decode::{Decoder, kind};
 use super::float::{maximum, minimum};
-use super::half::{Rounding, round, sum_to_odd};
+use super::half::sum_to_odd;
 use super::step::{Binary, Ternary, Unary};
 use super::value::{Brain, Half, Small, Two, Value};
 
@@ -19,17 +19,27 @@ const NAN: u32 = 4;
 /// Negative results are 0.
 const RELU: u32 = 8;
 
-/// The nearest small number.
+/// The nearest small number to a float64 that is exact or rounded to odd.
+#[inline(always)]
 pub fn nearest<S: Small>(value: f64) -> S {
-    S::from_f32(round(value, S::FRACTION, S::LEAST, Rounding::Nearest) as f32)
+    let near = value as f32;
+    // Rounded to odd once more, so that the last rounding is the only one that counts.
+    let error = value - f64::from(near);
+    let inexact = error.abs() > 0.0 && near.is_finite() && near != 0.0;
+    let away = (error > 0.0) == (near > 0.0);
+    let bits = near.to_bits();
+    let odd = if away { bits.wrapping_add(1) } else { bits.wrapping_sub(1) };
+    S::from_f32(f32::from_bits(if inexact && bits & 1 == 0 { odd } else { bits }))
 }
 
+#[inline(always)]
 fn flush<S: Small, const FLAGS: u32>(value: S) -> S {
     let exponent = S::NAN >> S::FRACTION << S::FRACTION;
     let zero = FLAGS & FTZ != 0 && value.bits() & exponent == 0;
     if zero { S::from_bits(value.bits() & 0x8000) } else { value }
 }
 
+#[inline(always)]
 fn finish<S: Small, const FLAGS: u32>(value: S) -> S {
     let value = flush::<S, FLAGS>(value);
     let number = value.to_f32();
@@ -55,6 +65,7 @@ trait Numbers: Value {
 macro_rules! numbers {
     ($($type:ty),+) => {$(
         impl Numbers for $type {
+            #[inline(always)]
             fn map<O: Operation>(a: $type, b: $type, c: $type) -> $type {
                 O::apply(a, b, c)
             }
@@ -65,6 +76,7 @@ macro_rules! numbers {
 numbers!(Half, Brain);
 
 impl<S: Small> Numbers for Two<S> {
+    #[inline(always)]
     fn map<O: Operation>(a: Two<S>, b: Two<S>, c: Two<S>) -> Two<S> {
         Two(O::apply(a.0, b.0, c.0), O::apply(a.1, b.1, c.1))
     }
@@ -75,6 +87,7 @@ macro_rules! operations {
         struct $name<const FLAGS: u32>;
 
         impl<const FLAGS: u32> Operation for $name<FLAGS> {
+            #[inline(always)]
             fn apply<S: Small>(a: S, b: S, c: S) -> S {
                 let $a = flush::<S, FLAGS>(a).to_f32();
                 let $b = flush::<S, FLAGS>(b).to_f32();
@@ -99,6 +112,7 @@ operations! {
 struct Absolute<const FLAGS: u32>;
 
 impl<const FLAGS: u32> Operation for Absolute<FLAGS> {
+    #[inline(always)]
     fn apply<S: Small>(a: S, _b: S, _c: S) -> S {
         S::from_bits(flush::<S, FLAGS>(a).bits() & 0x7fff)
     }
@@ -107,6 +121,7 @@ impl<const FLAGS: u32> Operation for Absolute<FLAGS> {
 struct Negate<const FLAGS: u32>;
 
 impl<const FLAGS: u32> Operation for Negate<FLAGS> {
+    #[inline(always)]
     fn apply<S: Small>(a: S, _b: S, _c: S) -> S {
         S::from_bits(flush::<S, FLAGS>(a).bits() ^ 0x8000)
     }
@@ -119,6 +134,7 @@ impl<O: Operation + 'static, N: Numbers> Unary for On<O, N> {
     type A = N;
     type D = N;
 
+    #[inline(always)]
     fn apply(a: N) -> N {
         N::map::<O>(a, a, a)
     }
@@ -129,6 +145,7 @@ impl<O: Operation + 'static, N: Numbers> Binary for On<O, N> {
     type B = N;
     type D = N;
 
+    #[inline(always)]
     fn apply(a: N, b: N) -> N {
         N::map::<O>(a, b, b)
     }
@@ -140,6 +157,7 @@ impl<O: Operation + 'static, N: Numbers> Ternary for On<O, N> {
     type C = N;
     type D = N;
 
+    #[inline(always)]
     fn apply(a: N, b: N, c: N) -> N {
         N::map::<O>(a, b, c)
     }
