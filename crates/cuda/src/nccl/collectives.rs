@@ -149,17 +149,28 @@ impl Communicator {
         })
     }
 
-    /// Begins a group of sends and receives, which take place together at its end.
+    /// Begins a group of sends and receives, which take place together at its end, on the compute
+    /// stream.
     ///
     /// # Errors
     ///
     /// What NCCL says, or said before.
     pub fn group(&self) -> Result<Group<'_>, NcclError> {
+        self.group_on(Stream::Compute)
+    }
+
+    /// [`Communicator::group`] on either stream. On the copy stream it takes place beside kernels: order
+    /// it by events after what fills its sources and used its targets before, and before what comes next.
+    ///
+    /// # Errors
+    ///
+    /// As [`Communicator::group`].
+    pub fn group_on(&self, stream: Stream) -> Result<Group<'_>, NcclError> {
         self.device.make_current()?;
         let state = self.alive()?;
         // SAFETY: ended by the group, on this thread.
         unsafe { call!(self.nccl, state.handle, ncclGroupStart()) }?;
-        Ok(Group { communicator: self, state, open: true })
+        Ok(Group { communicator: self, stream: self.device.stream(stream), state, open: true })
     }
 
     /// Queues one collective.
@@ -187,6 +198,7 @@ impl Communicator {
 /// is right.
 pub struct Group<'a> {
     communicator: &'a Communicator,
+    stream: StreamHandle,
     /// Held, and on this thread, until the group ends: NCCL keeps groups by thread.
     state: MutexGuard<'a, State>,
     open: bool,
@@ -212,8 +224,7 @@ impl Group<'_> {
     ) -> Result<(), NcclError> {
         let communicator = self.communicator;
         let peer = communicator.peer("ncclSend", peer)?;
-        let stream = communicator.device.stream(Stream::Compute);
-        let (kind, handle) = (element_type(dtype), self.state.handle);
+        let (kind, handle, stream) = (element_type(dtype), self.state.handle, self.stream);
         // SAFETY: the caller vouches for the address.
         let status = unsafe {
             (communicator.nccl.functions.ncclSend)(source, count, kind, peer, handle, stream)
@@ -239,8 +250,7 @@ impl Group<'_> {
     ) -> Result<(), NcclError> {
         let communicator = self.communicator;
         let peer = communicator.peer("ncclRecv", peer)?;
-        let stream = communicator.device.stream(Stream::Compute);
-        let (kind, handle) = (element_type(dtype), self.state.handle);
+        let (kind, handle, stream) = (element_type(dtype), self.state.handle, self.stream);
         // SAFETY: the caller vouches for the address.
         let status = unsafe {
             (communicator.nccl.functions.ncclRecv)(target, count, kind, peer, handle, stream)

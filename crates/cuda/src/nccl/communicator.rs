@@ -1,12 +1,13 @@
 //! Ranks that exchange tensors.
 
 use super::error::{NcclError, NcclErrorCode};
-use super::progress::{Place, configuration, late, pause, settle};
+use super::progress::{Patience, Place, called_off, configuration, pause, settle};
 use super::sys::{self, CommunicatorHandle, Status, UniqueIdBytes};
 use super::{NO_COMMUNICATOR, Nccl, UniqueId, call};
 use crate::device::{Device, Stream};
 use crate::lock;
 use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,8 @@ pub struct Communicator {
     deadline: Duration,
     /// Held over a call: NCCL takes one at a time.
     state: Mutex<State>,
+    /// Ends the call that holds the state.
+    pub(super) called_off: AtomicBool,
 }
 
 pub(super) struct State {
@@ -77,8 +80,9 @@ impl Communicator {
                 &mut config,
             )
         };
-        let until = Instant::now() + deadline;
-        let handle = settle(nccl, NO_COMMUNICATOR, place, function, status, until)
+        let patience =
+            Patience { until: Instant::now() + deadline, called_off: &AtomicBool::new(false) };
+        let handle = settle(nccl, NO_COMMUNICATOR, place, function, status, patience)
             .map_err(|error| error.of_rank(rank, size))?;
         if handle == NO_COMMUNICATOR {
             let message = format!("rank {rank} of {size}: NCCL gave no communicator");
@@ -96,7 +100,9 @@ impl Communicator {
         deadline: Duration,
     ) -> Communicator {
         let state = Mutex::new(State { handle, failure: None });
-        Communicator { nccl: nccl.clone(), device: device.clone(), rank, size, deadline, state }
+        let (nccl, device) = (nccl.clone(), device.clone());
+        let called_off = AtomicBool::new(false);
+        Communicator { nccl, device, rank, size, deadline, state, called_off }
     }
 
     /// This rank's number.
@@ -132,8 +138,7 @@ impl Communicator {
             let target = &raw mut *child;
             (self.nccl.functions.ncclCommSplit)(state.handle, color, key, target, &mut config)
         };
-        let until = Instant::now() + self.deadline;
-        let handle = settle(&self.nccl, state.handle, child, function, status, until)
+        let handle = settle(&self.nccl, state.handle, child, function, status, self.patience())
             .map_err(|error| self.end(&mut state, error))?;
         if handle == NO_COMMUNICATOR {
             return Ok(None);
@@ -160,7 +165,7 @@ impl Communicator {
     pub fn wait(&self) -> Result<(), NcclError> {
         let function = "ncclCommGetAsyncError";
         let mut state = self.alive()?;
-        let until = Instant::now() + self.deadline;
+        let (begin, patience) = (Instant::now(), self.patience());
         let mut questions = 0;
         loop {
             let done = self.device.is_done(Stream::Compute);
@@ -169,14 +174,31 @@ impl Communicator {
                 .and_then(|done| self.nccl.progress(state.handle, function).map(|_| done));
             match told {
                 Ok(true) => return Ok(()),
-                Ok(false) if Instant::now() < until => pause(&mut questions),
                 Ok(false) => {
-                    let late = late("waiting for the device", self.deadline);
-                    return Err(self.end(&mut state, late));
+                    patience
+                        .check("waiting for the device", begin)
+                        .map_err(|error| self.end(&mut state, error))?;
+                    pause(&mut questions);
                 }
                 Err(error) => return Err(self.end(&mut state, error)),
             }
         }
+    }
+
+    /// Ends the communicator from any thread, and with it what is under way: a call that waits, and
+    /// collectives on the device, which leave their targets half filled. Every later call is refused.
+    pub fn call_off(&self) {
+        self.called_off.store(true, Ordering::Release);
+        let mut state = lock(&self.state);
+        if state.failure.is_none() && state.handle != NO_COMMUNICATOR {
+            // Nobody is left to be told of a failure.
+            let _ = self.device.make_current();
+            self.end(&mut state, called_off("ncclCommAbort"));
+        }
+    }
+
+    fn patience(&self) -> Patience<'_> {
+        Patience { until: Instant::now() + self.deadline, called_off: &self.called_off }
     }
 
     /// Leaves, together with all others: waits until everything is done.
@@ -203,9 +225,8 @@ impl Communicator {
         function: &'static str,
         status: Status,
     ) -> Result<(), NcclError> {
-        let until = Instant::now() + self.deadline;
         let done = match status {
-            sys::NCCL_IN_PROGRESS => self.nccl.wait_for(state.handle, function, until),
+            sys::NCCL_IN_PROGRESS => self.nccl.wait_for(state.handle, function, self.patience()),
             _ => self.nccl.check(function, state.handle, status),
         };
         done.map_err(|error| self.end(state, error))

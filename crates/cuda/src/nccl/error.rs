@@ -11,6 +11,8 @@ pub enum NcclErrorCode {
     NoLibrary,
     /// The other ranks did not come to a call in time.
     Deadline,
+    /// The communicator was called off.
+    CalledOff,
     /// Another rank, or the network between, failed.
     Remote,
     /// Arguments that NCCL doesn't take, such as two ranks on one GPU.
@@ -29,6 +31,7 @@ impl NcclErrorCode {
         match self {
             Self::NoLibrary => "noLibrary",
             Self::Deadline => "deadline",
+            Self::CalledOff => "calledOff",
             Self::Remote => "remote",
             Self::Usage => "usage",
             Self::System => "system",

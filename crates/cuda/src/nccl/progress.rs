@@ -3,11 +3,34 @@
 use super::error::{NcclError, NcclErrorCode};
 use super::sys::{self, CommunicatorHandle, Config, Status};
 use super::{NO_COMMUNICATOR, Nccl, call};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long to sleep between two questions whether a call is done, and after how many without sleep.
 const NAP: Duration = Duration::from_micros(100);
 const QUESTIONS_WITHOUT_NAP: u32 = 64;
+
+/// How long to wait for a call that is in progress.
+#[derive(Clone, Copy)]
+pub(super) struct Patience<'a> {
+    /// A moment at which it has lasted too long.
+    pub until: Instant,
+    /// Whether somebody else has ended it.
+    pub called_off: &'a AtomicBool,
+}
+
+impl Patience<'_> {
+    /// Refuses to wait any longer for `what`, which has been waited for since `begin`.
+    pub(super) fn check(&self, what: &'static str, begin: Instant) -> Result<(), NcclError> {
+        if self.called_off.load(Ordering::Acquire) {
+            return Err(called_off(what));
+        }
+        if Instant::now() >= self.until {
+            return Err(late(what, self.until.saturating_duration_since(begin)));
+        }
+        Ok(())
+    }
+}
 
 /// Where NCCL writes a communicator, at any time until it says that it is done.
 pub(super) type Place = Box<CommunicatorHandle>;
@@ -33,14 +56,12 @@ impl Nccl {
         &self,
         handle: CommunicatorHandle,
         function: &'static str,
-        until: Instant,
+        patience: Patience<'_>,
     ) -> Result<(), NcclError> {
         let begin = Instant::now();
         let mut questions = 0;
         while !self.progress(handle, function)? {
-            if Instant::now() >= until {
-                return Err(late(function, until.saturating_duration_since(begin)));
-            }
+            patience.check(function, begin)?;
             pause(&mut questions);
         }
         Ok(())
@@ -77,25 +98,25 @@ pub(super) fn settle(
     place: Place,
     function: &'static str,
     status: Status,
-    until: Instant,
+    patience: Patience<'_>,
 ) -> Result<CommunicatorHandle, NcclError> {
     let made = match status {
         // A child is written once its parent is done, ranks that come together before.
         sys::NCCL_IN_PROGRESS if parent != NO_COMMUNICATOR => {
-            nccl.wait_for(parent, function, until)
+            nccl.wait_for(parent, function, patience)
         }
-        sys::NCCL_IN_PROGRESS => wait_for_place(&place, function, until),
+        sys::NCCL_IN_PROGRESS => wait_for_place(&place, function, patience),
         _ => nccl.check(function, parent, status),
     };
     let made = made.and_then(|()| match read(&place) {
         NO_COMMUNICATOR => Ok(()),
-        handle => nccl.wait_for(handle, function, until),
+        handle => nccl.wait_for(handle, function, patience),
     });
     match made {
         Ok(()) => Ok(read(&place)),
         Err(error) => {
             nccl.abort(&mut read(&place));
-            if error.code == NcclErrorCode::Deadline {
+            if matches!(error.code, NcclErrorCode::Deadline | NcclErrorCode::CalledOff) {
                 // It may still be written.
                 Box::leak(place);
             }
@@ -110,13 +131,15 @@ fn read(place: &Place) -> CommunicatorHandle {
     unsafe { std::ptr::from_ref::<CommunicatorHandle>(place).read_volatile() }
 }
 
-fn wait_for_place(place: &Place, function: &'static str, until: Instant) -> Result<(), NcclError> {
+fn wait_for_place(
+    place: &Place,
+    function: &'static str,
+    patience: Patience<'_>,
+) -> Result<(), NcclError> {
     let begin = Instant::now();
     let mut questions = 0;
     while read(place) == NO_COMMUNICATOR {
-        if Instant::now() >= until {
-            return Err(late(function, until.saturating_duration_since(begin)));
-        }
+        patience.check(function, begin)?;
         pause(&mut questions);
     }
     Ok(())
@@ -144,6 +167,12 @@ pub(super) fn pause(questions: &mut u32) {
     } else {
         std::thread::yield_now();
     }
+}
+
+/// A call, or a communicator, that was called off.
+pub(super) fn called_off(function: &'static str) -> NcclError {
+    let message = "called off, since the run has failed elsewhere".to_owned();
+    NcclError { code: NcclErrorCode::CalledOff, function, name: String::new(), message }
 }
 
 pub(super) fn late(what: &str, waited: Duration) -> NcclError {

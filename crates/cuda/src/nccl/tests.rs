@@ -179,6 +179,33 @@ fn a_collective_that_fails_ends_the_communicator_with_that_error() {
 }
 
 #[test]
+fn what_is_called_off_ends_a_call_that_waits() {
+    let (_, communicator) = join(LONG);
+    answer("ncclAllGather", NCCL_IN_PROGRESS);
+    // Without end: the states that are asked for below are these.
+    states([NCCL_IN_PROGRESS; 1000]);
+    communicator.called_off.store(true, std::sync::atomic::Ordering::Release);
+    // SAFETY: the fake only notes it.
+    let error = unsafe { communicator.all_gather(1, 2, 3, DType::Float32) }.unwrap_err();
+    assert_eq!((error.code, error.function), (NcclErrorCode::CalledOff, "ncclAllGather"));
+    assert_eq!(take_calls().last().unwrap(), "ncclCommAbort 1");
+    communicator.call_off();
+    assert_eq!(take_calls(), Vec::<String>::new(), "aborted once");
+}
+
+#[test]
+fn a_communicator_that_is_called_off_refuses_later_calls() {
+    let (_, communicator) = join(LONG);
+    communicator.call_off();
+    assert_eq!(take_calls(), ["ncclCommAbort 1"]);
+    let error = communicator.group().err().unwrap();
+    assert_eq!(error.code, NcclErrorCode::CalledOff);
+    assert!(error.message.starts_with("rank 1 of 4: called off"), "{error}");
+    drop(communicator);
+    assert_eq!(take_calls(), Vec::<String>::new());
+}
+
+#[test]
 fn waiting_ends_when_the_device_is_done() {
     let (fake, communicator) = join(LONG);
     communicator.wait().unwrap();
