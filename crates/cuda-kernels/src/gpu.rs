@@ -1,6 +1,7 @@
 //! A device with its kernels.
 
 use crate::pack::{Kernel, Kind, Pack, Target, internal};
+use crate::products::Products;
 use cuda::{Argument, CudaError, Device, Function};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,20 +13,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Gpu {
     device: Arc<Device>,
     target: Target,
+    products: Products,
     pack: Pack,
     loaded: Mutex<HashMap<String, Arc<Function>>>,
 }
 
 impl Gpu {
-    /// The device with the kernels for its compute capability. Loads none yet.
+    /// The device with the kernels for its compute capability. Loads none yet. Linear layers are
+    /// computed as `WAN_CUDA_LINEAR` says (see [`Products`]).
     ///
     /// # Errors
     ///
-    /// `Unsupported` for a device below compute capability 8.0.
+    /// `Unsupported` for a device below compute capability 8.0, where cuBLASLt is asked for and isn't
+    /// there, and for another value of the variable.
     pub fn new(device: Arc<Device>) -> Result<Gpu, CudaError> {
         let target = Target::of(device.compute_capability())?;
         let pack = Pack::open(target)?;
-        Ok(Gpu { device, target, pack, loaded: Mutex::default() })
+        let asked = std::env::var("WAN_CUDA_LINEAR").ok();
+        let products = Products::open(asked.as_deref(), &device)?;
+        Ok(Gpu { device, target, products, pack, loaded: Mutex::default() })
+    }
+
+    /// What computes linear layers.
+    pub fn products(&self) -> &Products {
+        &self.products
     }
 
     /// What its kernels are compiled for: a compute capability such as `9.0`, or `ptx` where the

@@ -23,6 +23,7 @@ pub mod movement;
 pub mod normalization;
 mod number;
 mod pack;
+mod products;
 pub mod quantization;
 pub mod rotary;
 mod rows;
@@ -33,5 +34,6 @@ mod view;
 mod walk;
 
 pub use gpu::Gpu;
+pub use products::Products;
 pub use tensor_layout::{DType, Layout};
 pub use view::DeviceView;

@@ -3,7 +3,7 @@
 use crate::number::{blocks, grid, number};
 use crate::unary;
 pub use crate::unary::Activation;
-use crate::{DType, DeviceView, Gpu};
+use crate::{DType, DeviceView, Gpu, Products};
 use cuda::{Argument, CudaError};
 
 /// output = activation(input · weightᵀ + bias), as torch's `nn.Linear` followed by its activation.
@@ -15,7 +15,8 @@ use cuda::{Argument, CudaError};
 /// pass of its own: within the product it would hold up the tensor cores for longer than the pass
 /// takes.
 ///
-/// The bytes of an output row depend on the input row, weight, bias and device alone. Quickest where
+/// With cuBLASLt ([`Products`]) that computes the product. By the crate's own kernels the bytes of an
+/// output row depend on the input row, weight, bias and device alone. Quickest where
 /// K, N and the distance between rows are multiples of 16 elements and pointers of 16 bytes.
 ///
 /// # Errors
@@ -41,6 +42,27 @@ pub fn linear(
     let in_whole_vectors = [input, weight, output].iter().all(|tensor| tensor.is_aligned())
         && bias_pointer.is_multiple_of(16)
         && [columns, channels, stride].iter().all(|size| size.is_multiple_of(16));
+    if let Products::CublasLt(library) = gpu.products()
+        && channels > 0
+    {
+        let (input_address, bias) = (input.pointer(), bias.map(DeviceView::pointer));
+        let (weight, output_address) = (weight.pointer(), output.pointer());
+        // SAFETY: the views' makers promised that the addresses are good, and the shapes are theirs.
+        unsafe {
+            library.linear(
+                input.dtype,
+                rows,
+                columns,
+                channels,
+                input_address,
+                stride,
+                weight,
+                bias,
+                output_address,
+            )
+        }?;
+        return activate(gpu, activation, output);
+    }
     let kernel = match (input.dtype, in_whole_vectors) {
         (DType::BFloat16, true) => "linear_bf16_aligned",
         (DType::BFloat16, false) => "linear_bf16",
@@ -62,6 +84,10 @@ pub fn linear(
         Argument::I32(bias.is_some().into()),
     ];
     gpu.launch(kernel, grid("linear", programs)?, &arguments)?;
+    activate(gpu, activation, output)
+}
+
+fn activate(gpu: &Gpu, activation: Activation, output: &DeviceView) -> Result<(), CudaError> {
     match activation {
         Activation::None => Ok(()),
         activation => unary::activation(gpu, activation, output, output),
