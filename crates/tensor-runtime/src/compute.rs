@@ -4,11 +4,12 @@ use crate::cancellation::CancelToken;
 use crate::device::Device;
 use crate::error::{ErrorCode, RuntimeError};
 use crate::gpus::{Gpus, from_cuda};
-use crate::memory::{Block, DeviceBlock, OutputMemory};
+use crate::memory::{Block, DeviceBlock, OutputMemory, Reservation};
 use crate::storage::{Storage, out_of_memory};
-use crate::stream::{CpuKernel, CudaKernel, GpuFailure, Pending, Work};
+use crate::stream::{CpuKernel, CudaKernel, GpuFailure, Operation, Pending, Work};
 use crate::tensor::Tensor;
 use cpu_kernels::{Cpu, DType, TensorMut, TensorRef};
+use cuda::CudaError;
 use cuda_kernels::{DeviceView, Gpu};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -58,7 +59,10 @@ pub(crate) fn compute(
             on_gpu(name, inputs, outputs, cuda, &*gpu(place, name, index)?, place.gpus)
         }
         (Work::Staged(kernel), device) => staged(name, inputs, outputs, kernel, device, place),
-        (Work::Transfer { ahead }, device) => transfer(name, &inputs[0], device, ahead, place),
+        (Work::TransferAhead(Some(reserved)), _) => ahead(name, &inputs[0], reserved),
+        (Work::Transfer | Work::TransferAhead(None), device) => {
+            transfer(name, &inputs[0], device, place)
+        }
     };
     let filled = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(outcome) => outcome?,
@@ -195,15 +199,9 @@ fn transfer(
     name: &'static str,
     input: &Tensor,
     device: Device,
-    ahead: bool,
     place: &Place<'_>,
 ) -> Result<Vec<Filled>, RuntimeError> {
     let filled = match (input.device(), device) {
-        (Device::Cpu, Device::Cuda(index)) if ahead => {
-            let gpu = gpu(place, name, index)?;
-            let block = DeviceBlock::copied_ahead(gpu.device(), bytes_here(input)?);
-            Filled::OnDevice(block.map_err(|error| from_cuda(name, error))?)
-        }
         (_, Device::Cpu) => Filled::Here(downloaded(name, input, place)?),
         (Device::Cpu, Device::Cuda(index)) => {
             uploaded(name, bytes_here(input)?, &*gpu(place, name, index)?)?
@@ -217,6 +215,30 @@ fn transfer(
         }
     };
     Ok(vec![filled])
+}
+
+/// Takes the memory of a copy that the device will make beside its kernels, at the point that they
+/// have come to. Copies between devices go through this machine, and need none before.
+pub(crate) fn reserve(operation: &mut Operation, gpus: &Gpus) {
+    let Operation { inputs, outputs, work, device, token, .. } = operation;
+    let (Work::TransferAhead(reserved), Device::Cuda(index)) = (work, *device) else { return };
+    let is_cancelled = token.as_ref().is_some_and(CancelToken::is_cancelled);
+    if is_cancelled || inputs[0].device() != Device::Cpu {
+        return;
+    }
+    // One that isn't open is told of where the copy is made.
+    let gpu = gpus.opened(index);
+    *reserved = gpu.map(|gpu| DeviceBlock::reserve(gpu.device(), outputs[0].storage.bytes()));
+}
+
+fn ahead(
+    name: &'static str,
+    input: &Tensor,
+    reserved: Result<Reservation, CudaError>,
+) -> Result<Vec<Filled>, RuntimeError> {
+    let bytes = bytes_here(input)?;
+    let block = reserved.and_then(|reservation| reservation.fill(bytes));
+    Ok(vec![Filled::OnDevice(block.map_err(|error| from_cuda(name, error))?)])
 }
 
 /// The bytes of a contiguous tensor of this machine.

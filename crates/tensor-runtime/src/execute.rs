@@ -1,7 +1,7 @@
 //! The stream's thread, and how an operation is run.
 
 use crate::beside;
-use crate::compute::{Place, compute};
+use crate::compute::{Place, compute, reserve};
 use crate::device::Device;
 use crate::stream::{Awaited, Job, Lane, Operation, Running, Shared, Stream, lock};
 use crate::trace::TraceEvent;
@@ -28,8 +28,11 @@ pub(crate) fn execute(shared: &Arc<Shared>) {
             }
         };
         match job {
-            Job::Operation(operation) => match operation.lane {
-                Lane::Beside => beside::hand_over(shared, operation),
+            Job::Operation(mut operation) => match operation.lane {
+                Lane::Beside => {
+                    reserve(&mut operation, &shared.gpus);
+                    beside::hand_over(shared, operation);
+                }
                 lane => {
                     if lane == Lane::InTurn {
                         shared.beside.wait_until_idle();

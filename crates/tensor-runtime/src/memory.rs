@@ -195,22 +195,15 @@ impl DeviceBlock {
         Ok(DeviceBlock { memory, bytes, arrival: Mutex::new(None) })
     }
 
-    /// A block of a copy of `bytes`, which the device makes beside its kernels.
-    pub(crate) fn copied_ahead(
+    /// A block for a copy beside the device's kernels. The copy waits for what was queued before this
+    /// call, as the memory may be from there, and for nothing that is queued later.
+    pub(crate) fn reserve(
         device: &Arc<CudaDevice>,
-        bytes: &[u8],
-    ) -> Result<DeviceBlock, CudaError> {
-        let mut block = DeviceBlock::allocate(device, bytes.len())?;
-        if !bytes.is_empty() {
-            // What used the memory before is on the other stream.
-            let allocated = device.record(Stream::Compute)?;
-            device.wait(Stream::Copy, &allocated)?;
-            // SAFETY: the block is new, as large as the bytes, and its arrival is waited for before
-            // it is read or given back.
-            unsafe { device.copy_to_device_on(Stream::Copy, block.address(), bytes) }?;
-            block.arrival = Mutex::new(Some(device.record(Stream::Copy)?));
-        }
-        Ok(block)
+        bytes: usize,
+    ) -> Result<Reservation, CudaError> {
+        let block = DeviceBlock::allocate(device, bytes)?;
+        let allocated = (bytes > 0).then(|| device.record(Stream::Compute)).transpose()?;
+        Ok(Reservation { block, allocated })
     }
 
     /// Has kernels that are queued from now on wait until the block is filled.
@@ -225,6 +218,32 @@ impl DeviceBlock {
     /// The first byte's address on the device; aligned but dangling for an empty block.
     pub(crate) fn address(&self) -> u64 {
         self.memory.as_ref().map_or(ALIGNMENT as u64, DeviceMemory::address)
+    }
+}
+
+/// A block that waits for its content.
+pub(crate) struct Reservation {
+    block: DeviceBlock,
+    /// From where on the memory is the block's; `None` for no bytes.
+    allocated: Option<Event>,
+}
+
+impl Reservation {
+    /// Has `bytes`, which fill the block, copied there beside the device's kernels.
+    pub(crate) fn fill(self, bytes: &[u8]) -> Result<DeviceBlock, CudaError> {
+        let Reservation { mut block, allocated } = self;
+        assert_eq!(bytes.len(), block.bytes, "a reservation is filled by as many bytes");
+        if let (Some(memory), Some(allocated)) = (&block.memory, allocated) {
+            let device = memory.device();
+            device.wait(Stream::Copy, &allocated)?;
+            // SAFETY: the block is new, as large as the bytes, and its arrival is waited for before
+            // it is read or given back.
+            let copied = unsafe { device.copy_to_device_on(Stream::Copy, block.address(), bytes) };
+            // Of a copy that failed midway as well: what of it is queued still writes to the block.
+            block.arrival = Mutex::new(Some(device.record(Stream::Copy)?));
+            copied?;
+        }
+        Ok(block)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::device::Device;
 use crate::error::{ErrorCode, RuntimeError};
 use crate::execute::execute;
 use crate::gpus::Gpus;
-use crate::memory::OutputMemory;
+use crate::memory::{OutputMemory, Reservation};
 use crate::rehearsal::Rehearsal;
 use crate::storage::Storage;
 use crate::tensor::Tensor;
@@ -120,8 +120,10 @@ pub(crate) enum Work {
     /// In this machine's memory, wherever its tensors are: what is on another device is copied here
     /// and back.
     Staged(CpuKernel),
-    /// Copies its one contiguous input to its output's device; `ahead` beside the device's kernels.
-    Transfer { ahead: bool },
+    /// Copies its one contiguous input to its output's device.
+    Transfer,
+    /// The same beside the device's kernels, into memory that is reserved when the stream comes to it.
+    TransferAhead(Option<Result<Reservation, CudaError>>),
 }
 
 pub(crate) struct Operation {

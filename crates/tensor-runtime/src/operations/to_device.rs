@@ -18,7 +18,8 @@ pub fn to_device(stream: &Stream, input: &Tensor, device: Device) -> Result<Tens
 }
 
 /// [`to_device`] beside what the device computes, for what is needed later: the stream goes on, and
-/// waits only where the copy is read. The order of copies is kept.
+/// waits only where the copy is read. The order of copies is kept. The copy's memory is taken when the
+/// stream comes to it, so it begins once the device has done what was submitted before.
 ///
 /// # Errors
 /// As [`to_device`].
@@ -42,7 +43,10 @@ fn transfer(
     stream.open_for(NAME, device)?;
     let inputs = vec![contiguous(stream, input)?];
     let outputs = vec![(input.dtype(), input.shape().to_vec())];
-    let work = Work::Transfer { ahead: lane == Lane::Beside };
+    let work = match lane {
+        Lane::Beside => Work::TransferAhead(None),
+        Lane::Stream | Lane::InTurn => Work::Transfer,
+    };
     let mut outputs = stream.submit_all(device, NAME, inputs, outputs, work, lane)?;
     Ok(outputs.remove(0))
 }
