@@ -1,4 +1,4 @@
-import { add, concatenate, type DType, multiply, scope, Tensor } from "@wan-ts/tensor";
+import { add, concatenate, multiply, scope, Tensor } from "@wan-ts/tensor";
 import type { VaeTiling } from "./tiling.ts";
 
 /** Tiles along one dimension: `extent` elements each, one every `stride`. What is more overlaps the next. */
@@ -97,17 +97,15 @@ function blend(before: Tensor, tile: Tensor, dim: number, { extent, stride }: Ti
   return scope(() => {
     const ending = before.slice(dim, before.size(dim) - overlap);
     const beginning = tile.slice(dim, 0, overlap);
-    const faded = add(
-      weighted(ending, Tensor.from(rest, shape), tile.dtype),
-      weighted(beginning, Tensor.from(shares, shape), tile.dtype),
-    );
+    const faded = add(weighted(ending, rest, shape), weighted(beginning, shares, shape));
     return concatenate([faded, tile.slice(dim, overlap)], dim);
   });
 }
 
 /** Rounded as torch rounds the product of a 16-bit tensor and a number, which stays float32. */
-function weighted(part: Tensor, weights: Tensor, dtype: DType): Tensor {
-  return multiply(part.to("float32"), weights).to(dtype);
+function weighted(part: Tensor, weights: readonly number[], shape: readonly number[]): Tensor {
+  const factors = Tensor.from(weights, shape, "float32", part.device);
+  return multiply(part.to("float32"), factors).to(part.dtype);
 }
 
 function start(tile: Tensor, { height, width }: TileLayout): Tensor {
