@@ -5,13 +5,15 @@
  */
 import { dirname, join } from "node:path";
 import { configJsonSchema } from "../apps/wan/src/config/schema.ts";
-import { flagOf } from "../apps/wan/src/flags.ts";
+import { flagsOf } from "../apps/wan/src/flags.ts";
 
 /** What a JSON schema says of a key, as far as the config's has it. */
 interface KeySchema {
   readonly type?: "string" | "number" | "integer" | "boolean" | "object";
   readonly description?: string;
   readonly enum?: readonly string[];
+  readonly const?: string;
+  readonly anyOf?: readonly KeySchema[];
   readonly pattern?: string;
   readonly minimum?: number;
   readonly maximum?: number;
@@ -71,9 +73,10 @@ export function configPage(): string {
 
 function table(entries: readonly (readonly [string, KeySchema])[], group: readonly string[]): string {
   const rows = entries.map(([key, schema]) => {
-    const flag = flagOf([...group, key]);
-    const name = flag === undefined ? "" : `\`${flag.name}\`${flag.unavailable ? " (later)" : ""}`;
-    return [`\`${key}\``, taken(schema), cell(flag?.help ?? schema.description ?? ""), name];
+    const flags = flagsOf([...group, key]);
+    const names = flags.map(({ name, unavailable }) => `\`${name}\`${unavailable ? " (later)" : ""}`);
+    const meaning = flags.map(({ help }) => help).join("; ") || (schema.description ?? "");
+    return [`\`${key}\``, taken(schema), cell(meaning), names.join(", ")];
   });
   const heads = ["Key", "Takes", "Meaning", "Flag"];
   const widths = heads.map((head, column) =>
@@ -88,6 +91,8 @@ function table(entries: readonly (readonly [string, KeySchema])[], group: readon
 
 /** What a key takes, in words. */
 function taken(schema: KeySchema): string {
+  if (schema.anyOf !== undefined) return schema.anyOf.map(taken).join(", ");
+  if (schema.const !== undefined) return `\`${JSON.stringify(schema.const)}\``;
   if (schema.enum !== undefined) return schema.enum.map((value) => `\`"${value}"\``).join(", ");
   switch (schema.type) {
     case "boolean":

@@ -55,6 +55,11 @@ describe.concurrent("bad flags", () => {
     ["an image for a model of text", ["--model", textToVideo, "--image", "a.png"], ["--image", textToVideo]],
     ["no prompt", ["--model", textToVideo], ["--prompt is needed"]],
     ["a device that isn't there", ["--device", "cuda:0"], ["--device cuda:0", "driver"]],
+    [
+      "offloading by block on the processor",
+      ["--device", "cpu", "--cpu-offload-blocks"],
+      ["--cpu-offload-blocks", "cpu", "--cpu-offload"],
+    ],
   ];
   for (const [name, args, told] of cases) {
     test(`${name}: ${args.join(" ")}`, () => expectFailure(2, args, told));

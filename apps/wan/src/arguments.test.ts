@@ -56,6 +56,15 @@ describe("parseArguments", () => {
     });
   });
 
+  test("takes one flag of those that set the same key", () => {
+    const offload = (flag: string) => parseArguments([flag]);
+    expect(offload("--cpu-offload")).toMatchObject({ flags: { cpuOffload: true } });
+    expect(offload("--cpu-offload-blocks")).toMatchObject({ flags: { cpuOffload: "block" } });
+    expect(refusal("--cpu-offload-blocks", "--cpu-offload")).toBe(
+      "--cpu-offload and --cpu-offload-blocks exclude each other; give one",
+    );
+  });
+
   test("takes a prompt that looks like a flag, a number or nothing", () => {
     for (const prompt of ["--quiet", "12", "", "-5"]) {
       expect(parseArguments([`--prompt=${prompt}`])).toMatchObject({ flags: { prompt } });

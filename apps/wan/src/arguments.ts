@@ -3,7 +3,7 @@ import { Command, CommanderError, Option } from "commander";
 import packageFile from "../package.json";
 import { checkConfig, namedByFlag } from "./config/check.ts";
 import type { Config } from "./config/schema.ts";
-import { type Flag, flags } from "./flags.ts";
+import { type Flag, flags, flagsOf } from "./flags.ts";
 import { InputError } from "./input-error.ts";
 
 /** What the command line asks for. */
@@ -164,9 +164,17 @@ function toConfig(values: Record<string, unknown>): Record<string, unknown> {
       group[key] ??= {};
       group = group[key] as Record<string, unknown>;
     }
-    group[flag.path.at(-1) as string] = flag.reads === "number" ? toNumber(flag, value as string) : value;
+    const key = flag.path.at(-1) as string;
+    if (group[key] !== undefined) refuseBoth(flag, values);
+    group[key] = flag.reads === "number" ? toNumber(flag, value as string) : (flag.sets ?? value);
   }
   return config;
+}
+
+/** Two flags of one key say different things. */
+function refuseBoth(flag: Flag, values: Record<string, unknown>): never {
+  const given = flagsOf(flag.path).filter(({ name }) => values[camelCase(name)] !== undefined);
+  throw new InputError(`${given.map(({ name }) => name).join(" and ")} exclude each other; give one`);
 }
 
 function toNumber(flag: Flag, text: string): number {

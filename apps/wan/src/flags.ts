@@ -7,6 +7,8 @@ export interface Flag {
   /** The config key, as a path. */
   readonly path: readonly [string, ...string[]];
   readonly reads: "text" | "number" | "switch";
+  /** What a switch sets its key to; by default `true`. */
+  readonly sets?: string;
   readonly help: string;
   /** Known, but this version doesn't have what it asks for. */
   readonly unavailable?: true;
@@ -177,6 +179,13 @@ export const flags: readonly Flag[] = [
     help: "keep only the part at work in memory",
   },
   {
+    name: "--cpu-offload-blocks",
+    path: ["cpuOffload"],
+    reads: "switch",
+    sets: "block",
+    help: "the same, with only the block at work and the next one on the CUDA device",
+  },
+  {
     name: "--parallel-text-encoder",
     path: ["parallel", "textEncoder"],
     reads: "switch",
@@ -226,8 +235,13 @@ export const flags: readonly Flag[] = [
   },
 ];
 
-/** The flag that sets a config key, if there is one. */
-export function flagOf(path: readonly PropertyKey[]): Flag | undefined {
+/** The flags that set a config key: none, or one for each value that has its own. */
+export function flagsOf(path: readonly PropertyKey[]): readonly Flag[] {
   const key = path.join(".");
-  return flags.find((flag) => flag.path.join(".") === key);
+  return flags.filter((flag) => flag.path.join(".") === key);
+}
+
+/** The flag that sets a config key, if there is one; the first where there are several. */
+export function flagOf(path: readonly PropertyKey[]): Flag | undefined {
+  return flagsOf(path)[0];
 }

@@ -19,12 +19,13 @@ import {
   WanTransformer,
   WanVae,
 } from "@wan-ts/models";
-import type { ModuleNode, LoadOptions as ParameterOptions } from "@wan-ts/nn";
+import type { ModuleList, ModuleNode, LoadOptions as ParameterOptions } from "@wan-ts/nn";
 import type { QuantizationConfig } from "@wan-ts/quantization";
 import { type Device, type DType, Tensor } from "@wan-ts/tensor";
 import { Tokenizer } from "@wan-ts/text";
 import type { OpenOptions, WanCheckpoint } from "./checkpoint.ts";
 import type { ImageEncoder } from "./encode-image.ts";
+import { PipelineInputError } from "./errors.ts";
 import { chooseModelAttention } from "./model-attention.ts";
 import { chooseQuantization } from "./quantization.ts";
 import { WeightedModel } from "./weighted-model.ts";
@@ -52,9 +53,11 @@ export interface LoadOptions extends OpenOptions {
   readonly quantization?: QuantizationConfig | undefined;
   /**
    * Whether only the model at work is held in memory: mapped and cast when it is needed, dropped
-   * after. Takes the time to read weights at each use; by default false.
+   * after. Takes the time to read weights at each use; by default false. `block`, for a CUDA device: the
+   * blocks of the model at work, if it is a transformer or the text encoder, lie in this machine's
+   * memory, and the one that computes and the next are on the device.
    */
-  readonly cpuOffload?: boolean | undefined;
+  readonly cpuOffload?: boolean | "block" | undefined;
   /** The ranks that this process is one of, by `joinRanks` of `@wan-ts/distributed`; by default none. */
   readonly ranks?: RanksOfRun | undefined;
   /**
@@ -86,7 +89,8 @@ export interface WanComponents extends Disposable {
  * Loads a checkpoint's models. Attention backends, then every tensor's name, shape and dtype are
  * checked before the first weight is read.
  *
- * @throws {TensorError} `device` where there is no such device, {UnknownBackendError},
+ * @throws {PipelineInputError} for offloading by block on the processor, {TensorError} `device` where
+ * there is no such device, {UnknownBackendError},
  * {UnsupportedAttentionError}, {ContextParallelError} for a split that can't be, {TokenizerFileError},
  * {HubError}, {SafetensorsError}, {StateError}, {CheckpointError} where weights are stored in another
  * quantization
@@ -98,7 +102,12 @@ export async function loadComponents(
   const { directory, textEncoder: textConfig, vae: vaeConfig, imageEncoder: imageConfig } = checkpoint;
   const dtype = options.dtype ?? "bfloat16";
   const device = options.device ?? "cpu";
-  const onDemand = options.cpuOffload ?? false;
+  const onDemand = options.cpuOffload !== undefined && options.cpuOffload !== false;
+  const byBlock = options.cpuOffload === "block";
+  if (byBlock && device === "cpu") {
+    const expected = "true or false on the processor, whose memory is where weights are held anyway";
+    throw new PipelineInputError("cpuOffload", expected, '"block"');
+  }
   // Before anything is read: a device that isn't there is told at once.
   Tensor.zeros([0], "float32", device).dispose();
   const attention = chooseModelAttention(checkpoint, options);
@@ -107,7 +116,11 @@ export async function loadComponents(
     name: ComponentName,
     module: M,
     read: ParameterOptions,
-  ): WeightedModel<M> => new WeightedModel(module, directory.component(name), { ...read, device, onDemand });
+    blocks?: ModuleList<ModuleNode>,
+  ): WeightedModel<M> => {
+    const held = { device, onDemand, offloaded: byBlock ? blocks : undefined };
+    return new WeightedModel(module, directory.component(name), { ...read, ...held });
+  };
   const transformerOf = (
     name: "transformer" | "transformer2",
     config: TransformerConfig,
@@ -116,7 +129,7 @@ export async function loadComponents(
     const quantization = chooseQuantization(directory, name, config.quantization, options.quantization);
     const transformer = new WanTransformer(config, dispatcher, parallelizer);
     if (options.parallel) transformer.enableParallelism(options.parallel);
-    return weighted(name, transformer, transformerLoadOptions(dtype, quantization));
+    return weighted(name, transformer, transformerLoadOptions(dtype, quantization), transformer.blocks);
   };
 
   const textEncoder = new Umt5Encoder(textConfig, attention.textEncoder);
@@ -139,6 +152,7 @@ export async function loadComponents(
         dtype,
         chooseQuantization(directory, "textEncoder", textConfig.quantization, options.quantization),
       ),
+      textEncoder.blocks,
     ),
     transformer: transformerOf("transformer", checkpoint.transformer, attention.transformer),
     transformer2:

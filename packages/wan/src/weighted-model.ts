@@ -2,12 +2,13 @@ import { type ModelComponent, openWeights } from "@wan-ts/hub";
 import {
   checkParameters,
   loadParameters,
+  type ModuleList,
   type ModuleNode,
   type LoadOptions as ParameterOptions,
-  type TensorSource,
 } from "@wan-ts/nn";
 import type { Device } from "@wan-ts/tensor";
 import { DisposedError } from "./errors.ts";
+import { OffloadedBlocks, sourceOn } from "./offloaded-blocks.ts";
 
 /** How a {@link WeightedModel} holds its weights. */
 export interface WeightedModelOptions extends ParameterOptions {
@@ -15,6 +16,8 @@ export interface WeightedModelOptions extends ParameterOptions {
   readonly onDemand: boolean;
   /** Where weights are held; by default the processor. */
   readonly device?: Device | undefined;
+  /** Blocks whose weights are held in this machine's memory, and moved to the device for their turn. */
+  readonly offloaded?: ModuleList<ModuleNode> | undefined;
 }
 
 /** A model whose weights are held at least until this is disposed. */
@@ -31,6 +34,7 @@ export class WeightedModel<M extends ModuleNode> implements Disposable {
   readonly module: M;
   readonly #component: ModelComponent;
   readonly #options: WeightedModelOptions;
+  readonly #blocks: OffloadedBlocks | undefined;
   #borrowers = 0;
   #loading: Promise<void> | undefined;
   #disposed = false;
@@ -39,6 +43,8 @@ export class WeightedModel<M extends ModuleNode> implements Disposable {
     this.module = module;
     this.#component = component;
     this.#options = options;
+    const { offloaded, device = "cpu" } = options;
+    this.#blocks = offloaded && new OffloadedBlocks(module, offloaded, device, options);
   }
 
   /** Whether weights are held, or on their way. */
@@ -95,6 +101,7 @@ export class WeightedModel<M extends ModuleNode> implements Disposable {
   [Symbol.dispose](): void {
     this.#disposed = true;
     this.#release();
+    this.#blocks?.[Symbol.dispose]();
   }
 
   #release(): void {
@@ -107,25 +114,14 @@ export class WeightedModel<M extends ModuleNode> implements Disposable {
       using source = await openWeights(await this.#component.weights());
       if (this.#disposed) throw new DisposedError(this.#component.name);
       const { device = "cpu" } = this.#options;
-      loadParameters(this.module, onDevice(source, device), this.#options);
+      loadParameters(
+        this.module,
+        this.#blocks?.source(source) ?? sourceOn(device, source),
+        this.#blocks?.options(this.#options) ?? this.#options,
+      );
     } catch (error) {
       this.#release();
       throw error;
     }
   }
-}
-
-/** A checkpoint whose tensors come straight from its files to a device. */
-function onDevice(source: TensorSource, device: Device): TensorSource {
-  if (device === "cpu") return source;
-  return {
-    description: source.description,
-    names: () => source.names(),
-    entry: (name) => source.entry(name),
-    bytes: (name) => source.bytes(name),
-    tensor: (name) => {
-      using mapped = source.tensor(name);
-      return mapped.toDevice(device);
-    },
-  };
 }

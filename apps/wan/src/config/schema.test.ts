@@ -12,5 +12,11 @@ test("each flag has a key, and each key a flag", () => {
     const inner = "unwrap" in schema ? schema.unwrap() : schema;
     return "shape" in inner ? Object.keys(inner.shape).map((nested) => `${key}.${nested}`) : [key];
   });
-  expect(keys.toSorted()).toEqual(flags.map((flag) => flag.path.join(".")).toSorted());
+  const set = new Set(flags.map((flag) => flag.path.join(".")));
+  expect(keys.toSorted()).toEqual([...set].toSorted());
+});
+
+test("flags of one key set it to different values", () => {
+  const said = flags.map(({ path, sets }) => `${path.join(".")} ${sets ?? ""}`);
+  expect(new Set(said).size).toBe(flags.length);
 });

@@ -64,7 +64,9 @@ export const configSchema = z
       .enum(["nf4", "int8"], "must be nf4 or int8 (fp8 is not available in this version of wan-ts)")
       .describe("Of weights, on load"),
     vaeTiling: z.boolean().describe("Encode and decode in tiles"),
-    cpuOffload: z.boolean().describe("Keep only the part at work in memory"),
+    cpuOffload: z
+      .union([z.boolean(), z.literal("block")], 'must be true, false or "block"')
+      .describe("Keep only the part at work in memory; by block, of it only two blocks on the CUDA device"),
     cache: text.describe("Step cache"),
     output: z
       .strictObject({

@@ -106,6 +106,9 @@ export async function prepareJob(
   const nproc = said.parallel?.nproc ?? 1;
   setMachine(said, joined?.threads ?? Math.max(1, Math.floor(threadsAtHand() / nproc)));
   const device = chooseDevice(said.device, { rank: joined?.ranks?.rank ?? 0, purpose });
+  if (said.cpuOffload === "block" && device === "cpu") {
+    throw new InputError("--cpu-offload-blocks needs a CUDA device, but this is for cpu; use --cpu-offload");
+  }
   const checkpoint = await openCheckpoint(said.model ?? embeddedModel, {
     scheduler: said.scheduler,
     flowShift: said.flowShift,

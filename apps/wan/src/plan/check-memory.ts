@@ -100,7 +100,7 @@ function describeFit({ change, plan }: FittingRun): string {
 function flagsOf(change: RunChange): string[] {
   const { cpuOffload, vaeTiling, dtype, quantization, numFrames, height, width } = change;
   return [
-    ...(cpuOffload ? ["--cpu-offload"] : []),
+    ...(cpuOffload === undefined ? [] : [cpuOffload === "block" ? "--cpu-offload-blocks" : "--cpu-offload"]),
     ...(vaeTiling ? ["--vae-tiling"] : []),
     ...(dtype === undefined ? [] : [`--dtype ${dtype}`]),
     ...(quantization === undefined ? [] : [`--quantization ${quantization}`]),

@@ -69,7 +69,11 @@ export async function rehearseRun(checkpoint: WanCheckpoint, run: RunOptions): P
   const { ranks } = load;
   const apart =
     ranks && !load.cpuOffload && plannedRanks({ rank: ranks.world.index, worldSize: ranks.world.size });
-  using components = await loadComponents(checkpoint, { ...load, ranks: apart || ranks, cpuOffload: true });
+  using components = await loadComponents(checkpoint, {
+    ...load,
+    ranks: apart || ranks,
+    cpuOffload: load.cpuOffload || true,
+  });
   const parts: RehearsedPart[] = [];
   for (const [part, model] of modelsOf(components)) parts.push(await rehearsePart(rehearsal, part, model));
 

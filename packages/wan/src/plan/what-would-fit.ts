@@ -9,7 +9,7 @@ import { planRun, type RunPlan } from "./run-plan.ts";
 
 /** What may be changed of a run, so that it takes less memory. */
 export interface RunChange {
-  readonly cpuOffload?: true;
+  readonly cpuOffload?: true | "block";
   readonly vaeTiling?: true;
   readonly dtype?: DType;
   readonly quantization?: "nf4";
@@ -50,13 +50,15 @@ export async function whatWouldFit(
     return [];
   };
   const settings = settingsToTry(checkpoint, run);
+  /** All of them, each as far as it goes. */
+  const all = settings.flatMap((steps) => steps.slice(-1));
   const sizes = [fewerFrames(checkpoint, run), smallerSizes(checkpoint, run)];
   const alone: FittingRun[] = [];
-  for (const changes of [...settings.map((change) => [change]), ...sizes]) {
+  for (const changes of [...settings, ...sizes]) {
     alone.push(...(await firstFitting(changes)));
   }
   if (alone.length > 0 || settings.length === 0) return alone;
-  const together = Object.assign({}, ...settings) as RunChange;
+  const together = Object.assign({}, ...all) as RunChange;
   return firstFitting([together, ...sizes.flat().map((change) => ({ ...together, ...change }))]);
 }
 
@@ -73,14 +75,20 @@ async function planOrNone(
   }
 }
 
-function settingsToTry(checkpoint: WanCheckpoint, { load, vaeTiling }: RunOptions): RunChange[] {
-  const changes: RunChange[] = [];
-  if (!load?.cpuOffload) changes.push({ cpuOffload: true });
-  if (!vaeTiling) changes.push({ vaeTiling: true });
-  if (load?.dtype === "float32") changes.push({ dtype: "bfloat16" });
+/** Settings that take less, each with what goes further where it isn't enough. */
+function settingsToTry(checkpoint: WanCheckpoint, { load, vaeTiling }: RunOptions): RunChange[][] {
+  const changes: RunChange[][] = [];
+  const onProcessor = (load?.device ?? "cpu") === "cpu";
+  const offloads: RunChange[] = [
+    ...(load?.cpuOffload ? [] : [{ cpuOffload: true } as const]),
+    ...(onProcessor || load?.cpuOffload === "block" ? [] : [{ cpuOffload: "block" } as const]),
+  ];
+  if (offloads.length > 0) changes.push(offloads);
+  if (!vaeTiling) changes.push([{ vaeTiling: true }]);
+  if (load?.dtype === "float32") changes.push([{ dtype: "bfloat16" }]);
   // What is stored quantized stays as it is.
   const stored = checkpoint.transformer.quantization ?? checkpoint.textEncoder.quantization;
-  if (!load?.quantization && !stored) changes.push({ quantization: "nf4" });
+  if (!load?.quantization && !stored) changes.push([{ quantization: "nf4" }]);
   return changes;
 }
 
