@@ -1,40 +1,12 @@
-import type {
-  AttentionBackend,
-  AttentionCall,
-  AttentionRefusal,
-  AttentionRequest,
-  AttentionResult,
-} from "@wan-ts/attention";
-import { attention, isFloat } from "@wan-ts/tensor";
-
-/** The longest head that the kernels hold in registers and cache. */
-const largestHeadDim = 1024;
+import type { Device } from "@wan-ts/tensor";
+import { AddonAttentionBackend } from "./addon-backend.ts";
 
 /** Attention by the addon's CPU kernels: online softmax over blocks of keys (Dao et al. 2022). */
-export class NativeAttentionBackend implements AttentionBackend {
-  readonly specificationVersion = 1;
-  readonly name = "native";
-  readonly rowInvariant = true;
+export class NativeAttentionBackend extends AddonAttentionBackend {
+  override readonly name = "native";
+  protected override readonly devices = "cpu";
 
-  refusals(request: AttentionRequest): readonly AttentionRefusal[] {
-    const refusals: AttentionRefusal[] = [];
-    if (request.device !== "cpu") {
-      refusals.push({ property: "device", found: request.device, supported: "cpu" });
-    }
-    if (!isFloat(request.dtype)) {
-      refusals.push({ property: "dtype", found: request.dtype, supported: "float32, bfloat16, float16" });
-    }
-    if (request.headDim < 1 || request.headDim > largestHeadDim) {
-      refusals.push({
-        property: "headDim",
-        found: `${request.headDim}`,
-        supported: `1 to ${largestHeadDim}`,
-      });
-    }
-    return refusals;
-  }
-
-  attend(call: AttentionCall): AttentionResult {
-    return attention(call.query, call.key, call.value, call);
+  protected override computesOn(device: Device): boolean {
+    return device === "cpu";
   }
 }
