@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import { plannedRanks } from "@wan-ts/distributed";
 import { loadImage } from "@wan-ts/media";
 import { nf4 } from "@wan-ts/quantization";
 import { memory, synchronize } from "@wan-ts/tensor";
@@ -98,6 +99,19 @@ describe("a plan of a run offloaded by block", () => {
     expect((await changes(false, byPart - 1))[0]).toEqual({ cpuOffload: "block" });
     expect((await changes(true, byPart - 1))[0]).toEqual({ cpuOffload: "block" });
     expect((await changes("block", byBlock - 1)).some(({ cpuOffload }) => cpuOffload)).toBe(false);
+  });
+
+  test("has of a rank's share no more than its own", async () => {
+    const load = { cpuOffload: "block", dtype: "bfloat16" } as const;
+    const ranks = plannedRanks({ rank: 1, worldSize: 2 });
+    const shared = await planOf({ ...load, ranks, parallel: {}, parallelTextEncoder: true });
+    const alone = await planOf(load);
+    const share = (stage: string) =>
+      stageOf(shared, stage).peakDeviceBytes / stageOf(alone, stage).peakDeviceBytes;
+    // Of the text encoder's blocks a half, with what isn't split; of the transformer's all.
+    expect(share("encodePrompt")).toBeWithin(0.4, 0.8);
+    expect(share("denoise")).toBeWithin(0.8, 1.1);
+    expect(partOf(shared, "transformer")).toEqual(partOf(alone, "transformer"));
   });
 
   test("can be of one in tiles", async () => {
