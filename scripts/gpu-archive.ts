@@ -1,5 +1,5 @@
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync } from "node:fs";
-import { chmod, copyFile, link, mkdir, symlink, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { builtFiles } from "./gpu-files.ts";
 
@@ -24,6 +24,7 @@ const trees: readonly string[] = [
   "test/fixtures",
 ];
 const singleFiles: readonly string[] = [
+  "test/app/run-app.ts",
   "test/fixture-cases.ts",
   "test/generate-fixture.ts",
   "test/package.json",
@@ -33,9 +34,13 @@ const singleFiles: readonly string[] = [
 const leftOut: readonly RegExp[] = [
   /\.test\.ts$/,
   /^scripts\/(fixtures|.*\.py)/,
-  /^test\/cuda\/(on-emulator\.ts|archive-run\.ts)$/,
+  /^test\/cuda\/on-emulator\.ts$/,
   /(^|\/)(node_modules|test-results|\.turbo|__pycache__)(\/|$)/,
 ];
+/** Of packages of others: what is for people and compilers, and addons for other machines than this one. */
+const leftOutOfOthers = new RegExp(
+  `\\.([cm]?ts|map|md)$|(?<!\\.${process.platform}-${process.arch}-gnu)\\.node$`,
+);
 const keptTests = /^test\/cuda\/(?!interpret|gpu-archive).*\.test\.ts$/;
 
 /** The command that an unpacked archive is run by. */
@@ -60,8 +65,7 @@ esac
 `;
 
 /**
- * Puts everything that GPU tests and benchmarks need into an empty folder, laid out as the repository is.
- * Large files are linked where the file system can.
+ * Copies everything that GPU tests and benchmarks need into an empty folder, laid out as the repository is.
  */
 export async function stageGpuArchive(root: string, folder: string, built: BuiltSources): Promise<void> {
   for (const file of archivedFiles(root)) await place(join(root, file), join(folder, file));
@@ -121,7 +125,8 @@ async function placeLinkedPackages(root: string, folder: string): Promise<void> 
     placed.add(entry);
     const source = join(root, entry);
     if (!lstatSync(source).isSymbolicLink()) {
-      for (const file of allFilesBelow(root, entry)) await place(join(root, file), join(folder, file));
+      const files = allFilesBelow(root, entry).filter((file) => !leftOutOfOthers.test(file));
+      for (const file of files) await place(join(root, file), join(folder, file));
       continue;
     }
     await mkdir(dirname(join(folder, entry)), { recursive: true });
@@ -155,17 +160,13 @@ function entriesOf(root: string, modules: string, names?: ReadonlySet<string>): 
     .map((name) => join(modules, name));
 }
 
-function allFilesBelow(root: string, path: string): string[] {
+/** Every file and link at or below `path`, a path from `root` as they are; links aren't followed. */
+export function allFilesBelow(root: string, path: string): string[] {
   if (!lstatSync(join(root, path)).isDirectory()) return [path];
   return readdirSync(join(root, path)).flatMap((name) => allFilesBelow(root, join(path, name)));
 }
 
 async function place(source: string, target: string): Promise<void> {
   await mkdir(dirname(target), { recursive: true });
-  try {
-    await link(source, target);
-  } catch {
-    // On another file system, or one without links.
-    await copyFile(source, target);
-  }
+  await copyFile(source, target);
 }
