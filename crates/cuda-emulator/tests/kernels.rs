@@ -92,7 +92,7 @@ fn elementwise_kernels_of_float32_and_bfloat16() {
     let expected: Vec<f64> =
         x.iter().zip(&y).map(|(x, y)| silu_product(f64::from(*x), f64::from(*y))).collect();
     assert_near(&device.download::<f32>(memory[2], count), &expected, 1e-6, 1e-6);
-    memory.map(|address| device.free(address));
+    memory.into_iter().for_each(|address| device.free(address));
 
     let [x, y] = [x, y].map(|values| values.into_iter().map(to_bf16).collect::<Vec<_>>());
     let memory = [device.upload(&x), device.upload(&y), device.allocate(2 * count)];
@@ -105,7 +105,7 @@ fn elementwise_kernels_of_float32_and_bfloat16() {
     let got: Vec<f32> =
         device.download::<u16>(memory[2], count).into_iter().map(from_bf16).collect();
     assert_near(&got, &expected, 2.0_f64.powi(-8), 1e-6);
-    memory.map(|address| device.free(address));
+    memory.into_iter().for_each(|address| device.free(address));
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn softmax_over_rows() {
         expected.extend(powers.iter().map(|power| power / total));
     }
     assert_near(&device.download::<f32>(memory[1], values.len()), &expected, 5e-7, 0.0);
-    memory.map(|address| device.free(address));
+    memory.into_iter().for_each(|address| device.free(address));
 }
 
 /// Checks `a · b` of a type that `encode` and `decode` stand for; the sum is rounded to it once.
@@ -154,7 +154,7 @@ fn check_product<T: Copy + Default>(
     let got: Vec<f32> = device.download::<T>(memory[2], m * n).into_iter().map(decode).collect();
     // The sum of 80 products below 1 in float32, then the output's own rounding.
     assert_near(&got, &expected, step, 80.0 * 80.0 * 2.0_f64.powi(-24) / 4.0);
-    memory.map(|address| device.free(address));
+    memory.into_iter().for_each(|address| device.free(address));
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn attention_over_ragged_lengths() {
         device.download::<u16>(memory[3], q.len()).into_iter().map(from_bf16).collect();
     // Powers and output are rounded to bfloat16; the values are below 1.
     assert_near(&got, &expected, 2.0_f64.powi(-8), 2.0_f64.powi(-8) * 0.2);
-    memory.map(|address| device.free(address));
+    memory.into_iter().for_each(|address| device.free(address));
 }
 
 #[test]
@@ -233,5 +233,5 @@ fn atomics_of_many_blocks() {
     // Whole numbers below 2²⁴ sum exactly in any order.
     let sum: i32 = values.iter().sum();
     assert_eq!(device.download::<f32>(memory[2], 1), [sum as f32]);
-    memory.map(|address| device.free(address));
+    memory.into_iter().for_each(|address| device.free(address));
 }

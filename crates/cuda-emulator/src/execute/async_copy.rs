@@ -9,7 +9,7 @@ use crate::memory::POISON;
 use crate::ptx::{Immediate, Instruction, Operand, PtxError};
 
 use super::access;
-use super::decode::Decoder;
+use super::decoder::Decoder;
 use super::fault::Outcome;
 use super::step::{Step, handlers};
 use super::thread_block::ThreadBlock;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use crate::ptx::{Instruction, Operand, PtxError, RegisterClass};
 
 use super::access::{self, Pointers};
-use super::decode::{Decoder, kind};
+use super::decoder::{Decoder, kind};
 use super::fault::{Fault, Outcome};
 use super::float::{canonical, maximum, minimum};
 use super::small_float::nearest;

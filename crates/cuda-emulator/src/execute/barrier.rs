@@ -2,7 +2,7 @@
 
 use crate::ptx::{Instruction, PtxError};
 
-use super::decode::Decoder;
+use super::decoder::Decoder;
 use super::fault::{Fault, FaultKind, Outcome};
 use super::step::{Step, handlers};
 use super::thread_block::ThreadBlock;

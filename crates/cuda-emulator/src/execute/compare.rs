@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use crate::ptx::{Instruction, Operand, PtxError};
 
-use super::decode::{Decoder, kind};
+use super::decoder::{Decoder, kind};
 use super::fault::Outcome;
 use super::float::{FTZ, flush};
 use super::step::{Compare, Handler, InstructionSet, Step, Ternary, handlers};

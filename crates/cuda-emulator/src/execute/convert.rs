@@ -7,9 +7,11 @@ use std::marker::PhantomData;
 
 use crate::ptx::{Instruction, Operand, PtxError, RegisterClass};
 
-use super::conversion::{Conversion, Rounds, float_to_float, float_to_integer, integer_to_float};
-use super::conversion::{integer_to_integer, kind_of};
-use super::decode::Decoder;
+use super::conversion::{Conversion, Rounds, kind_of};
+use super::decoder::Decoder;
+use super::general_conversion::{
+    float_to_float, float_to_integer, integer_to_float, integer_to_integer,
+};
 use super::movement::Low;
 use super::step::{Binary, Handler, InstructionSet, Unary, unary};
 use super::value::{Brain, Half, Small, Two};

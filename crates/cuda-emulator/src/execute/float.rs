@@ -2,7 +2,7 @@
 
 use crate::ptx::{Instruction, PtxError};
 
-use super::decode::{Decoder, kind};
+use super::decoder::{Decoder, kind};
 use super::half::{Rounding, quotient_to_odd, root_to_odd, round, sum_to_odd};
 use super::step::{Binary, Ternary, Unary};
 
@@ -24,7 +24,9 @@ pub fn flush<const FLAGS: u32>(value: f32) -> f32 {
 /// The not-a-number that instructions of float32 make, for any.
 #[inline(always)]
 pub fn canonical(value: f32) -> f32 {
-    if value.is_nan() { f32::from_bits(0x7fff_ffff) } else { value }
+    // By its bits: the compiler takes one not-a-number for another.
+    let bits = value.to_bits();
+    f32::from_bits(if bits & 0x7fff_ffff > 0x7f80_0000 { 0x7fff_ffff } else { bits })
 }
 
 /// A result as `FLAGS` want it.

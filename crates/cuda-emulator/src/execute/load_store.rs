@@ -3,7 +3,7 @@
 use crate::ptx::{Base, Instruction, Operand, PtxError, RegisterClass, type_bytes};
 
 use super::access::{self, Pointers};
-use super::decode::{Decoder, kind};
+use super::decoder::{Decoder, kind};
 use super::fault::{Fault, Outcome};
 use super::movement::Copy;
 use super::step::{Handler, InstructionSet, Step, handlers, unary};

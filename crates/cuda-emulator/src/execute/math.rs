@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use crate::ptx::{Instruction, PtxError};
 
-use super::decode::{Decoder, kind};
+use super::decoder::{Decoder, kind};
 use super::float::{FTZ, canonical, flush};
 use super::step::Unary;
 use super::value::{Brain, Half, Small};

@@ -5,9 +5,9 @@ use std::marker::PhantomData;
 use crate::ptx::{Instruction, Operand, PtxError, RegisterClass};
 
 use super::access::{LOCAL_WINDOW, SHARED_WINDOW, WINDOW};
-use super::bits::decode_predicates;
-use super::decode::{Decoder, kind};
+use super::decoder::{Decoder, kind};
 use super::fault::Outcome;
+use super::predicate;
 use super::step::{Compare, Step, Unary, compare, handlers};
 use super::thread_block::ThreadBlock;
 use super::value::Value;
@@ -162,7 +162,7 @@ fn decode_mov(decoder: &mut Decoder, i: &Instruction) -> Result<(), PtxError> {
     }
     let vector = i.operands.iter().any(|operand| matches!(operand, Operand::Vector(_)));
     match kind(i) {
-        "pred" => decode_predicates(decoder, i),
+        "pred" => predicate::decode(decoder, i),
         "b16" if vector => decode_vector(decoder, i, 16),
         "b32" if vector => decode_vector(decoder, i, 32),
         "b64" if vector => decode_vector(decoder, i, 64),

@@ -3,7 +3,7 @@
 use crate::ptx::{Instruction, Operand, PtxError};
 
 use super::barrier::check_members;
-use super::decode::{Decoder, kind};
+use super::decoder::{Decoder, kind};
 use super::fault::Outcome;
 use super::step::{Step, handlers};
 use super::thread_block::ThreadBlock;

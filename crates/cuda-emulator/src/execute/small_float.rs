@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use crate::ptx::{Instruction, PtxError};
 
-use super::decode::{Decoder, kind};
+use super::decoder::{Decoder, kind};
 use super::float::{maximum, minimum};
 use super::half::sum_to_odd;
 use super::step::{Binary, Ternary, Unary};
