@@ -190,6 +190,7 @@ functions! {
                 FaultKind::IllegalAddress => Status::ILLEGAL_ADDRESS,
                 FaultKind::MisalignedAddress => Status::MISALIGNED_ADDRESS,
                 FaultKind::LaunchFailed => Status::LAUNCH_FAILED,
+                FaultKind::Timeout => Status::LAUNCH_TIMEOUT,
             };
             Failure::new(status, fault.to_string())
         })

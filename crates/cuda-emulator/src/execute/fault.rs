@@ -9,6 +9,8 @@ pub enum FaultKind {
     MisalignedAddress,
     /// Lanes that should meet and don't, or a trap.
     LaunchFailed,
+    /// A loop that doesn't seem to end.
+    Timeout,
 }
 
 /// A fault, and where it happened.

@@ -122,6 +122,7 @@ mod tests {
         ] {
             let portable = run(text, InstructionSet::Portable, grid, numbers);
             assert!(run(text, widest, grid, numbers) == portable);
+            #[cfg(target_arch = "x86_64")]
             if widest == InstructionSet::Avx512 {
                 assert!(run(text, InstructionSet::Avx2, grid, numbers) == portable);
             }

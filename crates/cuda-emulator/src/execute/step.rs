@@ -11,8 +11,10 @@ pub enum InstructionSet {
     /// The target's baseline.
     Portable,
     /// AVX2 and FMA.
+    #[cfg(target_arch = "x86_64")]
     Avx2,
     /// AVX-512 F, VL, BW and DQ.
+    #[cfg(target_arch = "x86_64")]
     Avx512,
 }
 

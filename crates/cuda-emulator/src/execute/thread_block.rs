@@ -42,7 +42,12 @@ pub struct ThreadBlock<'a> {
     pub shared: Vec<u8>,
     /// Which block it is.
     pub index: [u32; 3],
+    /// Most basic blocks that a warp may do from one barrier to the next.
+    pub patience: u64,
 }
+
+/// What [`ThreadBlock::patience`] is at first: seconds to minutes of a loop.
+const PATIENCE: u64 = 1 << 29;
 
 /// Where a warp came to.
 enum Stop {
@@ -61,7 +66,7 @@ pub fn prepare<'a>(
 ) -> (ThreadBlock<'a>, Vec<Warp>) {
     let shared = vec![POISON; program.shared_bytes(shape.dynamic_shared)];
     let cached = vec![Region::default(); program.caches as usize];
-    let block = ThreadBlock { memory, cached, shared, index: [0; 3] };
+    let block = ThreadBlock { memory, cached, shared, index: [0; 3], patience: PATIENCE };
     let warps = (0..shape.warps())
         .map(|index| {
             let mut warp = Warp {
@@ -188,9 +193,19 @@ impl ThreadBlock<'_> {
         warp: &mut Warp,
         shape: &Shape,
     ) -> Result<Stop, Box<Fault>> {
+        let mut patience = self.patience;
         loop {
             let Some(group) = next_group(&mut warp.groups) else { return Ok(Stop::Ended) };
             let block = &program.blocks[group.block];
+            if patience == 0 {
+                let lane = group.lanes.trailing_zeros();
+                let mut fault =
+                    Fault::new(FaultKind::Timeout, lane, "a loop that doesn't seem to end");
+                fault.line = block.line;
+                fault.place = program.place(block.line, warp.index, lane, self, shape);
+                return Err(fault);
+            }
+            patience -= 1;
             let mut lanes = group.lanes;
             for step in &program.steps[block.body.clone()] {
                 let mask = lanes & (warp.predicates[step.guard as usize] ^ step.invert);
@@ -263,4 +278,29 @@ fn next_group(groups: &mut Vec<Group>) -> Option<Group> {
         group.block != block
     });
     Some(Group { block, lanes })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::execute::decode;
+    use crate::execute::step::InstructionSet;
+    use crate::ptx::parse;
+
+    #[test]
+    fn a_loop_that_does_not_end_is_given_up() {
+        let text = ".visible .entry k() { .reg .b32 %r<2>; mov.b32 %r1, 0;
+             $L: add.s32 %r1, %r1, 1; bra $L; }";
+        let module = parse(text).unwrap();
+        let (kernel, set) = (&module.kernels[0], InstructionSet::detect());
+        let program = decode(kernel, &[], &HashMap::new(), set).unwrap();
+        let memory = Mutex::new(Allocations::new(0));
+        let shape = Shape { grid: [1; 3], threads: [32, 1, 1], dynamic_shared: 0 };
+        let (mut block, mut warps) = prepare(&program, &memory, &shape, &[]);
+        block.patience = 1000;
+        let fault = block.run(&program, &mut warps, &shape, [0; 3]).unwrap_err();
+        assert_eq!((fault.kind, fault.line), (FaultKind::Timeout, 2));
+    }
 }
