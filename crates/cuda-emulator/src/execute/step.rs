@@ -94,7 +94,7 @@ macro_rules! handlers {
             }
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma,f16c")]
+            #[target_feature(enable = "avx2,fma")]
             fn avx2 $(<$($generic: $bound),+>)? (
                 warp: &mut Warp, block: &mut ThreadBlock<'_>, step: &Step, mask: u32,
             ) -> Outcome {
@@ -102,7 +102,7 @@ macro_rules! handlers {
             }
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512vl,avx512bw,avx512dq")]
+            #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")]
             fn avx512 $(<$($generic: $bound),+>)? (
                 warp: &mut Warp, block: &mut ThreadBlock<'_>, step: &Step, mask: u32,
             ) -> Outcome {
