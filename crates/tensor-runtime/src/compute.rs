@@ -3,13 +3,14 @@
 use crate::cancellation::CancelToken;
 use crate::device::Device;
 use crate::error::{ErrorCode, RuntimeError};
+use crate::external::{DeviceCall, DeviceKernel, External, Reserved};
 use crate::gpus::{Gpus, from_cuda};
 use crate::memory::{Block, DeviceBlock, OutputMemory, Reservation};
 use crate::storage::{Storage, out_of_memory};
 use crate::stream::{CpuKernel, CudaKernel, GpuFailure, Operation, Pending, Work};
 use crate::tensor::Tensor;
 use cpu_kernels::{Cpu, DType, TensorMut, TensorRef};
-use cuda::CudaError;
+use cuda::{CudaError, Stream as DeviceStream};
 use cuda_kernels::{DeviceView, Gpu};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -58,7 +59,9 @@ pub(crate) fn compute(
         (Work::Kernels { cuda, .. }, Device::Cuda(index)) => {
             on_gpu(name, inputs, outputs, cuda, &*gpu(place, name, index)?, place.gpus)
         }
-        (Work::Staged(kernel), device) => staged(name, inputs, outputs, kernel, device, place),
+        (Work::External(external), device) => {
+            run_external(name, inputs, outputs, *external, device, place)
+        }
         (Work::TransferAhead(Some(reserved)), _) => ahead(name, &inputs[0], reserved),
         (Work::Transfer | Work::TransferAhead(None), device) => {
             transfer(name, &inputs[0], device, place)
@@ -138,6 +141,7 @@ fn on_gpu(
     gpu: &Gpu,
     gpus: &Gpus,
 ) -> Result<Vec<Filled>, RuntimeError> {
+    gpus.check()?;
     let view = |address: u64, dtype: DType, layout| DeviceView { address, dtype, layout };
     let mut views = Vec::with_capacity(inputs.len());
     for input in inputs {
@@ -161,12 +165,81 @@ fn on_gpu(
     Ok(blocks)
 }
 
-/// Copies inputs here, computes, and copies outputs to `device`.
+fn run_external(
+    name: &'static str,
+    inputs: &[Tensor],
+    outputs: &[Pending],
+    external: External,
+    device: Device,
+    place: &Place<'_>,
+) -> Result<Vec<Filled>, RuntimeError> {
+    match (external.cuda, device) {
+        (Some(kernel), Device::Cuda(index)) => {
+            let gpu = gpu(place, name, index)?;
+            on_device(name, inputs, outputs, (kernel, external.reserved), &gpu, place)
+        }
+        _ => staged(name, inputs, outputs, (external.cpu, external.staging), device, place),
+    }
+}
+
+/// Has another crate queue its work on the device, beside the kernels where outputs are reserved.
+fn on_device(
+    name: &'static str,
+    inputs: &[Tensor],
+    outputs: &[Pending],
+    (kernel, reserved): (DeviceKernel, Option<Result<Reserved, CudaError>>),
+    gpu: &Gpu,
+    place: &Place<'_>,
+) -> Result<Vec<Filled>, RuntimeError> {
+    let failed = |error| from_cuda(name, error);
+    place.gpus.check()?;
+    let mut sources = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let (address, layout) = (input.storage.device_address()?, input.layout.clone());
+        sources.push(DeviceView { address, dtype: input.dtype, layout });
+    }
+    let device = gpu.device();
+    let (stream, blocks) = match reserved.transpose().map_err(failed)? {
+        Some(reserved) => (DeviceStream::Copy, reserved.begin().map_err(failed)?),
+        None => {
+            let allocate = |output: &Pending| DeviceBlock::allocate(device, output.storage.bytes());
+            let blocks = outputs.iter().map(allocate).collect::<Result<Vec<_>, _>>();
+            (DeviceStream::Compute, blocks.map_err(failed)?)
+        }
+    };
+    let target = |(block, output): (&DeviceBlock, &Pending)| {
+        let layout = cpu_kernels::Layout::contiguous(&output.shape);
+        DeviceView { address: block.address(), dtype: output.dtype, layout }
+    };
+    let targets: Vec<DeviceView> = blocks.iter().zip(outputs).map(target).collect();
+    let is_cancelled = || place.cpu.pool.is_cancelled();
+    let queued = kernel(DeviceCall {
+        gpu,
+        stream,
+        inputs: &sources,
+        outputs: &targets,
+        is_cancelled: &is_cancelled,
+    });
+    if stream == DeviceStream::Copy {
+        // Also of what failed midway: some of it may be queued.
+        for block in &blocks {
+            block.arrives_at(device.record(stream).map_err(failed)?);
+        }
+        for input in inputs {
+            input.storage.hold_until(device.record(stream).map_err(failed)?);
+        }
+    }
+    queued?;
+    place.gpus.count_operation().map_err(failed)?;
+    Ok(blocks.into_iter().map(Filled::OnDevice).collect())
+}
+
+/// Copies inputs here, to `staging` where there is such memory, computes, and copies outputs to `device`.
 fn staged(
     name: &'static str,
     inputs: &[Tensor],
     outputs: &[Pending],
-    kernel: CpuKernel,
+    (kernel, staging): (CpuKernel, Option<Arc<dyn OutputMemory>>),
     device: Device,
     place: &Place<'_>,
 ) -> Result<Vec<Filled>, RuntimeError> {
@@ -175,7 +248,7 @@ fn staged(
     }
     let mut copies = Vec::with_capacity(inputs.len());
     for input in inputs {
-        copies.push(downloaded(name, input, place)?);
+        copies.push(downloaded_to(name, input, place, staging.as_deref())?);
     }
     let mut views = Vec::with_capacity(inputs.len());
     for (input, copy) in inputs.iter().zip(&copies) {
@@ -217,18 +290,26 @@ fn transfer(
     Ok(vec![filled])
 }
 
-/// Takes the memory of a copy that the device will make beside its kernels, at the point that they
-/// have come to. Copies between devices go through this machine, and need none before.
+/// Takes the memory of what the device will do beside its kernels, at the point that they have come to.
+/// Copies between devices go through this machine, and need none before.
 pub(crate) fn reserve(operation: &mut Operation, gpus: &Gpus) {
     let Operation { inputs, outputs, work, device, token, .. } = operation;
-    let (Work::TransferAhead(reserved), Device::Cuda(index)) = (work, *device) else { return };
-    let is_cancelled = token.as_ref().is_some_and(CancelToken::is_cancelled);
-    if is_cancelled || inputs[0].device() != Device::Cpu {
+    let Device::Cuda(index) = *device else { return };
+    if token.as_ref().is_some_and(CancelToken::is_cancelled) {
         return;
     }
     // One that isn't open is told of where the copy is made.
-    let gpu = gpus.opened(index);
-    *reserved = gpu.map(|gpu| DeviceBlock::reserve(gpu.device(), outputs[0].storage.bytes()));
+    let Some(gpu) = gpus.opened(index) else { return };
+    match work {
+        Work::TransferAhead(reserved) if inputs[0].device() == Device::Cpu => {
+            *reserved = Some(DeviceBlock::reserve(gpu.device(), outputs[0].storage.bytes()));
+        }
+        Work::External(external) if external.cuda.is_some() => {
+            let bytes = outputs.iter().map(|output| output.storage.bytes());
+            external.reserved = Some(Reserved::new(gpu.device(), bytes));
+        }
+        _ => {}
+    }
 }
 
 fn ahead(
@@ -261,9 +342,22 @@ fn downloaded(
     input: &Tensor,
     place: &Place<'_>,
 ) -> Result<Block, RuntimeError> {
+    downloaded_to(name, input, place, None)
+}
+
+/// [`downloaded`] to a certain memory.
+fn downloaded_to(
+    name: &'static str,
+    input: &Tensor,
+    place: &Place<'_>,
+    memory: Option<&dyn OutputMemory>,
+) -> Result<Block, RuntimeError> {
     let size = input.dtype.size();
     let bytes = input.layout.count() * size;
-    let block = Block::allocate(bytes).ok_or_else(|| out_of_memory(name, bytes))?;
+    let block = match memory {
+        Some(memory) => Block::foreign(memory, name, bytes)?,
+        None => Block::allocate(bytes).ok_or_else(|| out_of_memory(name, bytes))?,
+    };
     // SAFETY: the block is new and of that size; the copies fill it before anyone reads it.
     let target = unsafe { std::slice::from_raw_parts_mut(block.pointer(), bytes) };
     match input.device() {
@@ -274,6 +368,8 @@ fn downloaded(
             // SAFETY: the layout lies within the storage, which is held until the copy has ended.
             unsafe { gpu.device().copy_to_host(target, source) }
                 .map_err(|error| from_cuda(name, error))?;
+            // What was waited for may have been called off.
+            place.gpus.check()?;
         }
     }
     Ok(block)

@@ -1,10 +1,15 @@
 //! Operations that other crates bring along, such as collectives.
 
-use crate::error::RuntimeError;
+use crate::device::Device;
+use crate::error::{ErrorCode, RuntimeError};
+use crate::memory::{DeviceBlock, OutputMemory};
 use crate::operations;
-use crate::stream::{Lane, Stream, Work, device_of};
+use crate::stream::{CpuKernel, Lane, Stream, Work, device_of};
 use crate::tensor::Tensor;
 use cpu_kernels::{Cpu, DType, TensorMut, TensorRef};
+use cuda::{CudaError, Device as CudaDevice, Event, Stream as DeviceStream};
+use cuda_kernels::{DeviceView, Gpu};
+use std::sync::Arc;
 
 /// An output's memory, to be filled whole. It may be uninitialised.
 pub struct OutputBytes {
@@ -24,17 +29,73 @@ pub enum Order {
     Beside,
 }
 
+/// What an operation of another crate gets on a CUDA device.
+pub struct DeviceCall<'a> {
+    /// The device with its kernels.
+    pub gpu: &'a Gpu,
+    /// Where to queue all work: where kernels are, or beside them for [`Order::Beside`].
+    pub stream: DeviceStream,
+    /// Contiguous, and computed once what is on the stream before is done.
+    pub inputs: &'a [DeviceView],
+    /// To be filled whole.
+    pub outputs: &'a [DeviceView],
+    /// Whether the operation is called off.
+    pub is_cancelled: &'a dyn Fn() -> bool,
+}
+
+/// Queues an operation's work on a CUDA device.
+pub type DeviceKernel = Box<dyn FnOnce(DeviceCall<'_>) -> Result<(), RuntimeError> + Send>;
+
+/// How an operation of another crate treats tensors of CUDA devices.
+#[derive(Default)]
+pub struct OnDevices {
+    /// What queues the work there. Without it inputs are copied to this machine, and outputs from there.
+    pub kernel: Option<DeviceKernel>,
+    /// Where such copies of inputs are made, by default in the process's own memory.
+    pub staging: Option<Arc<dyn OutputMemory>>,
+}
+
+/// An operation of another crate.
+pub(crate) struct External {
+    pub(crate) cpu: CpuKernel,
+    pub(crate) staging: Option<Arc<dyn OutputMemory>>,
+    pub(crate) cuda: Option<DeviceKernel>,
+    /// Its outputs on a device, where they are filled beside the kernels.
+    pub(crate) reserved: Option<Result<Reserved, CudaError>>,
+}
+
+/// Outputs that are filled beside a device's kernels, from what these have computed so far.
+pub(crate) struct Reserved {
+    blocks: Vec<DeviceBlock>,
+    device: Arc<CudaDevice>,
+    /// Passed once the inputs are computed and the outputs' memory is theirs.
+    ready: Event,
+}
+
+impl Reserved {
+    pub(crate) fn new(
+        device: &Arc<CudaDevice>,
+        bytes: impl Iterator<Item = usize>,
+    ) -> Result<Reserved, CudaError> {
+        let blocks = bytes
+            .map(|bytes| DeviceBlock::allocate(device, bytes))
+            .collect::<Result<Vec<_>, _>>()?;
+        let ready = device.record(DeviceStream::Compute)?;
+        Ok(Reserved { blocks, device: device.clone(), ready })
+    }
+
+    /// Has what is queued beside the kernels from now on wait for inputs and memory.
+    pub(crate) fn begin(self) -> Result<Vec<DeviceBlock>, CudaError> {
+        self.device.wait(DeviceStream::Copy, &self.ready)?;
+        Ok(self.blocks)
+    }
+}
+
 impl Stream {
-    /// Hands over an operation on bytes and returns its outputs, which are computed later, on the
-    /// inputs' device. Inputs that aren't contiguous are copied first; those on another device than the
-    /// processor go through this machine's memory, and the outputs as well.
-    ///
-    /// `run` gets the inputs' bytes in row-major order, the outputs' memory, and a question that it
-    /// asks from time to time: whether it is called off. It is dropped without being called where an
-    /// input failed or the work was cancelled before. A trace hears of it by [`Stream::record`].
+    /// [`Stream::submit_external_on`] of what goes through this machine's memory wherever its tensors are.
     ///
     /// # Errors
-    /// `Shape` where an output has too many elements; `Device` where inputs are on several devices.
+    /// As [`Stream::submit_external_on`].
     pub fn submit_external(
         &self,
         name: &'static str,
@@ -45,6 +106,40 @@ impl Stream {
         + Send
         + 'static,
     ) -> Result<Vec<Tensor>, RuntimeError> {
+        let device = device_of(name, inputs)?;
+        self.submit_external_on(device, name, inputs, outputs, order, run, OnDevices::default())
+    }
+
+    /// Hands over an operation on bytes and returns its outputs, which are computed later, on `device`,
+    /// where the inputs are. Inputs that aren't contiguous are copied first. On a CUDA device
+    /// `on_devices.kernel` queues the work; where there is none, inputs and outputs go through this
+    /// machine's memory.
+    ///
+    /// `run` gets the inputs' bytes in row-major order, the outputs' memory, and a question that it
+    /// asks from time to time: whether it is called off. It is dropped without being called where an
+    /// input failed or the work was cancelled before. A trace hears of it by [`Stream::record`].
+    ///
+    /// # Errors
+    /// `Shape` where an output has too many elements; `Device` where inputs are on several devices, or
+    /// `device` can't be opened.
+    #[expect(clippy::too_many_arguments, reason = "an operation's parts")]
+    pub fn submit_external_on(
+        &self,
+        device: Device,
+        name: &'static str,
+        inputs: &[Tensor],
+        outputs: Vec<(DType, Vec<usize>)>,
+        order: Order,
+        run: impl FnOnce(&[&[u8]], &[OutputBytes], &dyn Fn() -> bool) -> Result<(), RuntimeError>
+        + Send
+        + 'static,
+        on_devices: OnDevices,
+    ) -> Result<Vec<Tensor>, RuntimeError> {
+        if !inputs.is_empty() && device_of(name, inputs)? != device {
+            let (expected, found) = (format!("on {device}"), format!("on {}", inputs[0].device()));
+            return Err(RuntimeError::new(ErrorCode::Device, name, "inputs", expected, found));
+        }
+        self.open_for(name, device)?;
         let whole = |tensor: &Tensor| {
             if tensor.is_contiguous() {
                 Ok(tensor.clone())
@@ -62,8 +157,9 @@ impl Stream {
             Order::InTurn => Lane::InTurn,
             Order::Beside => Lane::Beside,
         };
-        let device = device_of(name, &inputs)?;
-        self.submit_all(device, name, inputs, outputs, Work::Staged(Box::new(kernel)), lane)
+        let OnDevices { kernel: cuda, staging } = on_devices;
+        let external = External { cpu: Box::new(kernel), staging, cuda, reserved: None };
+        self.submit_all(device, name, inputs, outputs, Work::External(Box::new(external)), lane)
     }
 }
 
@@ -93,7 +189,7 @@ fn output_bytes(view: &TensorMut<'_>) -> OutputBytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ErrorCode, InstructionSet, Storage, Traffic};
+    use crate::{InstructionSet, Storage, Traffic};
 
     fn tensor(bytes: &[u8], shape: &[usize]) -> Tensor {
         Tensor::new(Storage::copied(bytes).unwrap(), DType::UInt8, shape).unwrap()

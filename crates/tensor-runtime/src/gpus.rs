@@ -2,6 +2,7 @@
 
 use crate::device::Device;
 use crate::error::{ErrorCode, RuntimeError};
+use crate::memory::MemoryCounters;
 use crate::stream::{Stream, lock};
 use cuda::{CudaError, CudaErrorCode, Device as CudaDevice, Driver};
 use cuda_kernels::Gpu;
@@ -16,6 +17,8 @@ const RUN_AHEAD: usize = 256;
 #[derive(Default)]
 pub(crate) struct Gpus {
     opened: Mutex<Opened>,
+    /// Why what devices hold is no longer what was computed.
+    failure: Mutex<Option<RuntimeError>>,
 }
 
 #[derive(Default)]
@@ -56,6 +59,11 @@ impl Gpus {
     /// The device of that index, which was opened before any tensor came to be on it.
     pub(crate) fn opened(&self, index: usize) -> Option<Arc<Gpu>> {
         lock(&self.opened).gpus.get(&index).cloned()
+    }
+
+    /// Refuses devices of which [`Stream::fail_cuda`] was told.
+    pub(crate) fn check(&self) -> Result<(), RuntimeError> {
+        lock(&self.failure).clone().map_or(Ok(()), Err)
     }
 
     /// Waits until all devices have done what they were given.
@@ -118,6 +126,37 @@ impl Stream {
             free_bytes: device.free_memory().map_err(failed)?,
             kernels: gpu.target().to_owned(),
         })
+    }
+
+    /// Lets go of a CUDA device and of what it holds for this process; the next use opens it again.
+    ///
+    /// # Errors
+    /// `Argument` while tensors are on any CUDA device.
+    pub fn close_cuda(&self, operation: &'static str, index: usize) -> Result<(), RuntimeError> {
+        self.synchronize();
+        let held = MemoryCounters::now().live_device_bytes;
+        if held > 0 {
+            let expected = "no tensor on CUDA devices";
+            let found = format!("tensors of {held} bytes");
+            return Err(RuntimeError::argument(operation, "device", expected, found));
+        }
+        let gpu = lock(&self.shared.gpus.opened).gpus.remove(&index);
+        drop(gpu);
+        Ok(())
+    }
+
+    /// A CUDA device with its kernels, opened unless it is open: for crates that bring operations along.
+    ///
+    /// # Errors
+    /// As [`Stream::open_cuda`].
+    pub fn gpu(&self, operation: &'static str, index: usize) -> Result<Arc<Gpu>, RuntimeError> {
+        self.shared.gpus.open(index).map_err(|error| from_cuda(operation, error))
+    }
+
+    /// Tells that work on the CUDA devices was called off, so that what they hold may be anything: every
+    /// operation on them and every read from them fails with `failure` from now on, or with an earlier one.
+    pub fn fail_cuda(&self, failure: RuntimeError) {
+        lock(&self.shared.gpus.failure).get_or_insert(failure);
     }
 
     /// How many CUDA devices there are; 0 where there is no driver, or it can't be used.

@@ -182,6 +182,8 @@ pub(crate) struct DeviceBlock {
     bytes: usize,
     /// When a copy beside the device's kernels has filled it; none once they wait for that.
     arrival: Mutex<Option<Event>>,
+    /// When what reads it beside the device's kernels has done so.
+    readers: Mutex<Vec<Event>>,
 }
 
 impl DeviceBlock {
@@ -192,7 +194,8 @@ impl DeviceBlock {
         let memory = (bytes > 0).then(|| device.allocate(bytes)).transpose()?;
         let live = LIVE_DEVICE_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes;
         PEAK_DEVICE_BYTES.fetch_max(live, Ordering::Relaxed);
-        Ok(DeviceBlock { memory, bytes, arrival: Mutex::new(None) })
+        let (arrival, readers) = (Mutex::new(None), Mutex::default());
+        Ok(DeviceBlock { memory, bytes, arrival, readers })
     }
 
     /// A block for a copy beside the device's kernels. The copy waits for what was queued before this
@@ -213,6 +216,16 @@ impl DeviceBlock {
             (Some(memory), Some(event)) => memory.device().wait(Stream::Compute, &event),
             _ => Ok(()),
         }
+    }
+
+    /// Has it filled once `event` has passed, beside the device's kernels.
+    pub(crate) fn arrives_at(&self, event: Event) {
+        *self.arrival.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(event);
+    }
+
+    /// Keeps it until `event` has passed, at least.
+    pub(crate) fn hold_until(&self, event: Event) {
+        self.readers.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(event);
     }
 
     /// The first byte's address on the device; aligned but dangling for an empty block.
@@ -252,6 +265,12 @@ impl Drop for DeviceBlock {
         // The memory goes to others in the order of the kernels' stream. A device that fails here
         // fails whatever comes next.
         drop(self.await_arrival());
+        if let Some(memory) = &self.memory {
+            let readers = self.readers.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+            for event in readers.drain(..) {
+                drop(memory.device().wait(Stream::Compute, &event));
+            }
+        }
         LIVE_DEVICE_BYTES.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }

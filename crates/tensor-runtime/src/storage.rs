@@ -5,6 +5,7 @@ use crate::error::{ErrorCode, RuntimeError};
 use crate::gpus::from_cuda;
 use crate::memory::{Block, DeviceBlock, StorageCount};
 use crate::rehearsal::{CountedBlock, CountedMap};
+use cuda::Event;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -155,6 +156,13 @@ impl Storage {
         self.pointer()?;
         let found = format!("memory of this machine was taken for that of {}", self.device);
         Err(RuntimeError::new(ErrorCode::Internal, "stream", "", "", found))
+    }
+
+    /// Keeps memory on a CUDA device until `event` has passed, at least.
+    pub(crate) fn hold_until(&self, event: Event) {
+        if let State::Ready(Memory::OnDevice(block)) = &*self.lock() {
+            block.hold_until(event);
+        }
     }
 
     /// Whether the operation that fills it has still to run.

@@ -5,6 +5,7 @@ use crate::cancellation::CancelToken;
 use crate::device::Device;
 use crate::error::{ErrorCode, RuntimeError};
 use crate::execute::execute;
+use crate::external::External;
 use crate::gpus::Gpus;
 use crate::memory::{OutputMemory, Reservation};
 use crate::rehearsal::Rehearsal;
@@ -117,9 +118,8 @@ impl From<CudaError> for GpuFailure {
 pub(crate) enum Work {
     /// Where its tensors are.
     Kernels { cpu: CpuKernel, cuda: CudaKernel },
-    /// In this machine's memory, wherever its tensors are: what is on another device is copied here
-    /// and back.
-    Staged(CpuKernel),
+    /// By another crate, in this machine's memory or on a device.
+    External(Box<External>),
     /// Copies its one contiguous input to its output's device.
     Transfer,
     /// The same beside the device's kernels, into memory that is reserved when the stream comes to it.
