@@ -114,7 +114,7 @@ macro_rules! handlers {
                 InstructionSet::Avx512 => avx512 $(::<$($generic),+>)? as Handler,
                 #[cfg(target_arch = "x86_64")]
                 InstructionSet::Avx2 => avx2 $(::<$($generic),+>)? as Handler,
-                _ => portable $(::<$($generic),+>)? as Handler,
+                InstructionSet::Portable => portable $(::<$($generic),+>)? as Handler,
             }
         }
     )+};
