@@ -7,7 +7,7 @@
  * --output          by default wan-ts-gpu.tar.xz
  * --with-emulator   the emulated driver too, for `run test --emulator`
  */
-import { mkdtemp, rm, stat } from "node:fs/promises";
+import { appendFile, mkdtemp, rm, stat, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -18,6 +18,8 @@ import { builtFiles } from "./gpu-files.ts";
 /** What can be carried to where such machines are. */
 const mostBytes = 60 * 2 ** 20;
 const name = "wan-ts-gpu";
+/** Bytes of a block of a tar archive. */
+const tarBlock = 512;
 
 const { values } = parseArgs({
   options: {
@@ -39,26 +41,7 @@ try {
   await run(["strip", stripped]);
   const emulator = values["with-emulator"] ? await buildEmulator(root) : undefined;
   await stageGpuArchive(root, join(folder, name), { bun: process.execPath, deviceTests: stripped, emulator });
-  // The addon and the Rust tests have much in common: beside each other, and far from large files, it is
-  // stored once. What code of x86 jumps to repeats where it is told from the start of the file.
-  const first = [`${name}/crates`, `${name}/${builtFiles.deviceTests}`];
-  const last = [`${name}/${builtFiles.bun}`];
-  const isPlaced = (file: string): boolean =>
-    [...first, ...last].some((other) => file === other || file.startsWith(`${other}/`));
-  const between = allFilesBelow(folder, name).filter((file) => !isPlaced(file));
-  const listed = join(folder, "files");
-  await Bun.write(listed, [...first, ...between, ...last].join("\n"));
-  const compress = "xz --x86 --lzma2=preset=9e --threads=1";
-  await run([
-    "tar",
-    `--use-compress-program=${compress}`,
-    "-cf",
-    output,
-    "-C",
-    folder,
-    "--files-from",
-    listed,
-  ]);
+  await compress(folder, output);
 } finally {
   await rm(folder, { recursive: true, force: true });
 }
@@ -67,6 +50,47 @@ process.stdout.write(`${output}: ${(size / 2 ** 20).toFixed(1)} MiB\n`);
 if (size > mostBytes) {
   process.stderr.write(`that is more than ${mostBytes / 2 ** 20} MiB\n`);
   process.exitCode = 1;
+}
+
+/**
+ * Writes the staged folder as one archive of two streams, each compressed for what it has: programs and
+ * sources, then weights, whose bytes repeat by fours.
+ */
+async function compress(parent: string, archive: string): Promise<void> {
+  // The addon and the Rust tests have much in common: beside each other, and far from large files, it is
+  // stored once.
+  const first = [`${name}/crates`, `${name}/${builtFiles.deviceTests}`].flatMap((path) =>
+    allFilesBelow(parent, path),
+  );
+  const last = `${name}/${builtFiles.bun}`;
+  const rest = allFilesBelow(parent, name).filter((file) => file !== last && !first.includes(file));
+  const isWeight = (file: string): boolean => file.endsWith(".safetensors");
+  const streams = [
+    // Where code jumps to repeats once it is told from the start of the file.
+    {
+      files: [...first, ...rest.filter((file) => !isWeight(file)), last],
+      options: ["--x86", "--lzma2=preset=9e"],
+    },
+    { files: rest.filter(isWeight), options: ["--lzma2=preset=9e,lc=2,lp=2,pb=2"] },
+  ];
+  const parts: string[] = [];
+  for (const [index, { files, options }] of streams.entries()) {
+    const part = join(parent, `part-${index}.tar`);
+    await run(["tar", "--blocking-factor=1", "-cf", part, "-C", parent, ...(await listed(parent, files))]);
+    // Two empty blocks end an archive, which goes on here.
+    if (index < streams.length - 1) await truncate(part, (await stat(part)).size - 2 * tarBlock);
+    await run(["xz", "--threads=1", ...options, part]);
+    parts.push(`${part}.xz`);
+  }
+  await rm(archive, { force: true });
+  for (const part of parts) await appendFile(archive, await Bun.file(part).bytes());
+}
+
+/** Arguments that have tar take these files, in this order. */
+async function listed(parent: string, files: readonly string[]): Promise<string[]> {
+  const list = join(parent, "files");
+  await Bun.write(list, files.join("\n"));
+  return ["--files-from", list];
 }
 
 async function run(line: readonly string[]): Promise<void> {
