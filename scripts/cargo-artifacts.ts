@@ -3,12 +3,13 @@ import { resolve } from "node:path";
 /**
  * Builds the emulated CUDA driver and returns the path of its library, which `WAN_CUDA_DRIVER` takes.
  *
+ * @param profile `test` is what `cargo test` has built already; `release` is smaller.
  * @throws {Error} with cargo's status where it doesn't build; cargo's messages are on standard error.
  */
-export async function buildEmulator(root: string): Promise<string> {
+export async function buildEmulator(root: string, profile: "release" | "test" = "release"): Promise<string> {
   return await buildArtifact(
     root,
-    ["build", "--release", "--package", "cuda-emulator", "--lib"],
+    ["build", "--profile", profile, "--package", "cuda-emulator", "--lib"],
     ({ filenames }) => filenames.find((file) => /\.(so|dylib|dll)$/.test(file)),
   );
 }

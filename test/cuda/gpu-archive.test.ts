@@ -14,7 +14,7 @@ let folder = "";
 const longest = 900_000;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "wan-gpu-archive-"));
-  const built = { deviceTests: await buildDeviceTests(root), emulator: await buildEmulator(root) };
+  const built = { deviceTests: await buildDeviceTests(root), emulator: await buildEmulator(root, "test") };
   await stageGpuArchive(root, folder, { bun: process.execPath, ...built });
 }, longest);
 afterAll(() => rm(folder, { recursive: true, force: true }));

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { buildEmulator } from "../../scripts/cargo-artifacts.ts";
 
 const root = join(import.meta.dir, "../..");
-const driver = await buildEmulator(root);
+const driver = await buildEmulator(root, "test");
 const child = Bun.spawn([process.execPath, "test", ...process.argv.slice(2)], {
   cwd: import.meta.dir,
   env: { ...process.env, WAN_CUDA_DRIVER: driver, WAN_TEST_DEVICE: "cuda:0", WAN_TEST_EXTENT: "short" },
