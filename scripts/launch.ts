@@ -1,6 +1,6 @@
 /**
- * The front door of `bun run app|bench|fuzz|lint|test|test:gpu|pack:gpu`: brings a fresh clone to where the command can run,
- * then runs it. Uses nothing but Bun itself, as packages may not be installed yet.
+ * The front door of `bun run app|bench|fuzz|lint|test|test:gpu|pack:gpu`: brings a fresh clone to where the
+ * command can run, then runs it. Uses nothing but Bun itself, as packages may not be installed yet.
  *
  * Usage: bun scripts/launch.ts app|bench|fuzz|lint|test|test:gpu|pack:gpu [arguments…]
  */

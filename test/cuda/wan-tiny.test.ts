@@ -45,8 +45,8 @@ describe(`wan-tiny on ${device}`, () => {
   test.each(["float32", "bfloat16"] as const)("makes the processor's video in %s", async (dtype) => {
     const expected = await run("cpu", dtype);
     const found = await run(device, dtype);
-    // Guidance of 4 makes four times as much of the roundings of each step.
-    const limit = 4 * (modelTolerance[dtype] ?? 0);
+    // At full size two of the processor's instruction sets part by 1.2e-6 and 0.022.
+    const limit = modelTolerance[dtype] ?? 0;
     expect(relativeDistance(found.latents, expected.latents)).toBeLessThan(limit);
     expect(relativeDistance(found.frames, expected.frames)).toBeLessThan(limit);
     expect(found.attention).toBe("cuda");
@@ -66,7 +66,7 @@ describe(`wan-tiny on ${device}`, () => {
     const load = { quantization: nf4({ components: ["transformer"] }) };
     const expected = await run("cpu", "float32", load);
     const found = await run(device, "float32", load);
-    expect(relativeDistance(found.latents, expected.latents)).toBeLessThan(4e-5);
+    expect(relativeDistance(found.latents, expected.latents)).toBeLessThan(modelTolerance.float32 ?? 0);
     const whole = await run(device, "float32");
     expect(found.peakDeviceBytes.denoise).toBeLessThan(whole.peakDeviceBytes.denoise ?? 0);
   });
