@@ -7,9 +7,23 @@ import { resolve } from "node:path";
  * @throws {Error} with cargo's status where it doesn't build; cargo's messages are on standard error.
  */
 export async function buildEmulator(root: string, profile: "release" | "test" = "release"): Promise<string> {
+  return await buildLibrary(root, "cuda-emulator", profile);
+}
+
+/**
+ * Builds the emulated NCCL and returns the path of its library, which goes by the name `libnccl.so.2` in a
+ * folder of `WAN_CUDA_LIBRARIES`.
+ *
+ * @throws {Error} as {@link buildEmulator}.
+ */
+export async function buildNcclEmulator(root: string): Promise<string> {
+  return await buildLibrary(root, "nccl-emulator", "test");
+}
+
+async function buildLibrary(root: string, crate: string, profile: string): Promise<string> {
   return await buildArtifact(
     root,
-    ["build", "--profile", profile, "--package", "cuda-emulator", "--lib"],
+    ["build", "--profile", profile, "--package", crate, "--lib"],
     ({ filenames }) => filenames.find((file) => /\.(so|dylib|dll)$/.test(file)),
   );
 }

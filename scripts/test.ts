@@ -29,6 +29,7 @@ const packages = [
   ...new Bun.Glob("{packages,apps}/*/package.json").scanSync(root),
   "test/package.json",
   "test/cuda/package.json",
+  "test/cuda-ranks/package.json",
 ].map((file) => {
   const { name } = JSON.parse(readFileSync(join(root, file), "utf8")) as { name: string };
   return {

@@ -83,9 +83,10 @@ export async function expectFailure(
   status: 1 | 2,
   args: readonly string[],
   told: readonly (string | RegExp)[],
+  env: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   using folder = new TemporaryFolder();
-  const run = await runApp(folder.path, [...args, "--quiet"]);
+  const run = await runApp(folder.path, [...args, "--quiet"], { env });
   expectOneLine(run, status, told);
   expect(folder.names).toEqual([]);
 }

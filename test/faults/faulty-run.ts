@@ -19,6 +19,7 @@ export interface FaultyRunOptions {
   readonly args?: readonly string[];
   /** A command that runs the rest of its command line. */
   readonly command?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** The app over ranks, in a folder that has nothing else, with its own place for temporary files. */
@@ -28,7 +29,7 @@ export class FaultyRun implements AsyncDisposable {
   readonly #nproc: number;
   readonly #ended: Promise<AppRun>;
 
-  constructor({ nproc = 2, sabotage, args: more = [], command = [] }: FaultyRunOptions) {
+  constructor({ nproc = 2, sabotage, args: more = [], command = [], env = {} }: FaultyRunOptions) {
     this.#nproc = nproc;
     for (const name of ["marks", "tmp", "work"]) mkdirSync(this.folder.file(name));
     const plan = JSON.stringify({
@@ -53,7 +54,12 @@ export class FaultyRun implements AsyncDisposable {
     ];
     this.child = Bun.spawn([...command, process.execPath, ...line, ...more], {
       cwd: this.folder.file("work"),
-      env: { ...process.env, TMPDIR: this.folder.file("tmp"), WAN_RANK_STOPPED_AFTER: `${stoppedAfter}` },
+      env: {
+        ...process.env,
+        ...env,
+        TMPDIR: this.folder.file("tmp"),
+        WAN_RANK_STOPPED_AFTER: `${stoppedAfter}`,
+      },
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",

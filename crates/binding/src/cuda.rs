@@ -45,6 +45,16 @@ pub fn open_device(device: String) -> Result<NativeCudaDevice> {
     })
 }
 
+/// Lets go of a device.
+#[napi(catch_unwind)]
+pub fn close_device(device: String) -> Result<()> {
+    const NAME: &str = "closeDevice";
+    match to_device(NAME, &device)? {
+        Device::Cuda(index) => cpu().close_cuda(NAME, index).map_err(from_runtime),
+        Device::Cpu => Err(error::argument(NAME, "device", "cuda:N", device)),
+    }
+}
+
 /// How many CUDA devices there are; 0 where there is no driver, or it can't be used.
 #[napi(catch_unwind)]
 pub fn count_cuda_devices() -> u32 {

@@ -1,9 +1,11 @@
-//! The functions, under their names.
+//! Communicators and groups: the functions, under their names.
 
 #![allow(non_snake_case, reason = "the names that nccl.h gives them")]
 
-use crate::communicator::{Communicator, Hop, Transfers};
-use crate::driver::Stream;
+use crate::collectives::{
+    ncclAllGather, ncclAllReduce, ncclBroadcast, ncclRecv, ncclReduceScatter, ncclSend,
+};
+use crate::communicator::{Communicator, Transfers};
 use crate::status::{Failure, Status, answer, last, remember};
 use std::cell::RefCell;
 use std::collections::hash_map::RandomState;
@@ -29,7 +31,8 @@ pub struct Config {
     blocking: c_int,
 }
 
-type Handle = *const Communicator;
+/// `ncclComm_t`.
+pub type Handle = *const Communicator;
 
 /// What a thread has added to its group, by communicator.
 type Group = Vec<(Arc<Communicator>, Transfers)>;
@@ -83,7 +86,7 @@ unsafe fn put<T>(place: *mut T, value: T) -> Result<(), Failure> {
 ///
 /// # Safety
 /// The handle is null or of a communicator that was neither aborted nor destroyed.
-unsafe fn communicator(handle: Handle) -> Result<Arc<Communicator>, Failure> {
+pub unsafe fn communicator(handle: Handle) -> Result<Arc<Communicator>, Failure> {
     if handle.is_null() {
         return Err(Failure::new(Status::ARGUMENT, "the communicator is null"));
     }
@@ -91,16 +94,6 @@ unsafe fn communicator(handle: Handle) -> Result<Arc<Communicator>, Failure> {
     Ok(unsafe {
         Arc::increment_strong_count(handle);
         Arc::from_raw(handle)
-    })
-}
-
-fn element_bytes(element: c_int) -> Result<usize, Failure> {
-    Ok(match element {
-        0 | 1 => 1,
-        6 | 9 => 2,
-        2 | 3 | 7 => 4,
-        4 | 5 | 8 => 8,
-        _ => return Err(Failure::new(Status::ARGUMENT, format!("element type {element}"))),
     })
 }
 
@@ -286,7 +279,7 @@ extern "C" fn ncclGroupEnd() -> Status {
 }
 
 /// Adds to the thread's group, or begins at once where there is none.
-fn add(own: Arc<Communicator>, transfers: Transfers) -> Result<Status, Failure> {
+pub fn add(own: Arc<Communicator>, transfers: Transfers) -> Result<Status, Failure> {
     let alone = GROUP.with_borrow_mut(|group| {
         let Some(group) = group else { return Some(transfers) };
         match group.iter_mut().find(|(other, _)| Arc::ptr_eq(other, &own)) {
@@ -304,141 +297,4 @@ fn add(own: Arc<Communicator>, transfers: Transfers) -> Result<Status, Failure> 
         return Ok(Status::IN_PROGRESS);
     }
     Ok(Status::SUCCESS)
-}
-
-fn hop(
-    address: u64,
-    count: usize,
-    element: c_int,
-    peer: usize,
-    stream: *mut c_void,
-) -> Result<Hop, Failure> {
-    let bytes = count * element_bytes(element)?;
-    Ok(Hop { peer, kind: 0, address, bytes, stream: Stream(stream) })
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn ncclSend(
-    source: u64,
-    count: usize,
-    element: c_int,
-    peer: c_int,
-    handle: Handle,
-    stream: *mut c_void,
-) -> Status {
-    let send = || {
-        // SAFETY: the caller's communicator.
-        let own = unsafe { communicator(handle) }?;
-        let hop = Hop::point_to_point(element, hop(source, count, element, peer as usize, stream)?);
-        add(own, Transfers { sends: vec![hop], ..Transfers::default() })
-    };
-    answer(send())
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn ncclRecv(
-    target: u64,
-    count: usize,
-    element: c_int,
-    peer: c_int,
-    handle: Handle,
-    stream: *mut c_void,
-) -> Status {
-    let receive = || {
-        // SAFETY: the caller's communicator.
-        let own = unsafe { communicator(handle) }?;
-        let hop = Hop::point_to_point(element, hop(target, count, element, peer as usize, stream)?);
-        add(own, Transfers { receives: vec![hop], ..Transfers::default() })
-    };
-    answer(receive())
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn ncclAllGather(
-    source: u64,
-    target: u64,
-    count: usize,
-    element: c_int,
-    handle: Handle,
-    stream: *mut c_void,
-) -> Status {
-    let gather = || {
-        // SAFETY: the caller's communicator.
-        let own = unsafe { communicator(handle) }?;
-        let bytes = count * element_bytes(element)?;
-        let mut transfers = Transfers::default();
-        for peer in 0..own.size {
-            let place = target + (peer * bytes) as u64;
-            if peer == own.rank {
-                transfers.kept.push((source, place, bytes, Stream(stream)));
-                continue;
-            }
-            let of = |address| hop(address, count, element, peer, stream);
-            transfers.sends.push(Hop::all_gather(element, of(source)?));
-            transfers.receives.push(Hop::all_gather(element, of(place)?));
-        }
-        add(own, transfers)
-    };
-    answer(gather())
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn ncclBroadcast(
-    source: u64,
-    target: u64,
-    count: usize,
-    element: c_int,
-    root: c_int,
-    handle: Handle,
-    stream: *mut c_void,
-) -> Status {
-    let broadcast = || {
-        // SAFETY: the caller's communicator.
-        let own = unsafe { communicator(handle) }?;
-        let mut transfers = Transfers::default();
-        let root = root as usize;
-        if own.rank == root {
-            let bytes = count * element_bytes(element)?;
-            transfers.kept.push((source, target, bytes, Stream(stream)));
-            for peer in (0..own.size).filter(|peer| *peer != root) {
-                let hop = hop(source, count, element, peer, stream)?;
-                transfers.sends.push(Hop::broadcast(element, hop));
-            }
-        } else {
-            let hop = hop(target, count, element, root, stream)?;
-            transfers.receives.push(Hop::broadcast(element, hop));
-        }
-        add(own, transfers)
-    };
-    answer(broadcast())
-}
-
-fn no_sums() -> Status {
-    answer(Err(Failure::new(Status::USAGE, "sums are not emulated")))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn ncclAllReduce(
-    _source: u64,
-    _target: u64,
-    _count: usize,
-    _element: c_int,
-    _reduction: c_int,
-    _handle: Handle,
-    _stream: *mut c_void,
-) -> Status {
-    no_sums()
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn ncclReduceScatter(
-    _source: u64,
-    _target: u64,
-    _count: usize,
-    _element: c_int,
-    _reduction: c_int,
-    _handle: Handle,
-    _stream: *mut c_void,
-) -> Status {
-    no_sums()
 }

@@ -12,6 +12,7 @@
 //! long, so that calls that don't fit each other are an error and not other bytes. A collective is on the
 //! device's stream no sooner than its bytes are there.
 
+mod collectives;
 mod communicator;
 mod driver;
 mod functions;

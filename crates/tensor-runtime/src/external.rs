@@ -2,6 +2,7 @@
 
 use crate::device::Device;
 use crate::error::{ErrorCode, RuntimeError};
+use crate::gpus::from_cuda;
 use crate::memory::{DeviceBlock, OutputMemory};
 use crate::operations;
 use crate::stream::{CpuKernel, Lane, Stream, Work, device_of};
@@ -41,6 +42,21 @@ pub struct DeviceCall<'a> {
     pub outputs: &'a [DeviceView],
     /// Whether the operation is called off.
     pub is_cancelled: &'a dyn Fn() -> bool,
+}
+
+impl DeviceCall<'_> {
+    /// Queues zeros for all bytes of the outputs.
+    ///
+    /// # Errors
+    /// Where the driver fails.
+    pub fn zero_outputs(&self) -> Result<(), RuntimeError> {
+        self.outputs.iter().try_for_each(|output| {
+            let (address, bytes) = (output.pointer(), output.bytes());
+            // SAFETY: the output's own bytes, which nothing else touches before it is there.
+            unsafe { self.gpu.device().fill_bytes(address, 0, bytes) }
+                .map_err(|error| from_cuda("collective", error))
+        })
+    }
 }
 
 /// Queues an operation's work on a CUDA device.

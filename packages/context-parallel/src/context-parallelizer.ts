@@ -1,7 +1,7 @@
 import type { AttentionDispatcher } from "@wan-ts/attention";
 import type { ProcessGroup } from "@wan-ts/distributed";
 import { type ContextParallelPlan, Module, type ModuleNode } from "@wan-ts/nn";
-import type { Tensor } from "@wan-ts/tensor";
+import type { Device, Tensor } from "@wan-ts/tensor";
 import { checkPlan } from "./check-plan.ts";
 import { type ContextParallelOptions, chooseDegrees } from "./config.ts";
 import { type AttentionOverRanks, addHooks, hookName } from "./hooks.ts";
@@ -35,6 +35,8 @@ export interface RanksOfRun {
   readonly world: ProcessGroup;
   /** Has what `body` computes put where other ranks read it directly, where there is such memory. */
   readonly inSharedMemory?: <T>(body: () => T) => T;
+  /** Connects the ranks' CUDA devices, before groups are made. */
+  readonly connectDevice?: (device: Device) => unknown;
 }
 
 /** Splits models over the ranks of a run, all of which do the same at the same time. */

@@ -1,3 +1,4 @@
+export { collectivesVariable, type DeviceCollectives } from "./device-collectives.ts";
 export {
   CollectiveError,
   type CollectiveErrorCode,

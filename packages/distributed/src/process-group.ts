@@ -1,5 +1,5 @@
 import type { NativeProcessGroup } from "@wan-ts/binding";
-import { concatenate, type DType, Tensor, TensorError } from "@wan-ts/tensor";
+import { concatenate, type Device, type DType, Tensor, TensorError } from "@wan-ts/tensor";
 import { callOperation } from "./call-operation.ts";
 
 /** Completed collectives of one kind; payload bytes, what a member sends itself apart. */
@@ -21,6 +21,8 @@ export interface Share {
 export interface Incoming {
   readonly shape: readonly number[];
   readonly dtype: DType;
+  /** Where it is to be; the sender's is there too. By default the processor. */
+  readonly device?: Device;
 }
 
 /**
@@ -72,7 +74,9 @@ export class ProcessGroup {
       throw TensorError.argument("broadcast", "source", `a tensor on member ${root} alone`, found);
     }
     return new Tensor(
-      callOperation(() => this.#native.broadcast(tensor?.native, root, source.dtype, [...source.shape])),
+      callOperation(() =>
+        this.#native.broadcast(tensor?.native, root, source.dtype, [...source.shape], source.device ?? "cpu"),
+      ),
     );
   }
 
@@ -171,7 +175,7 @@ export class ProcessGroup {
   /** Sends `input` to member `to`; resolves once it may be taken as sent. */
   async send(input: Tensor, to: number): Promise<void> {
     using token = new Tensor(
-      callOperation(() => this.#native.exchange(input.native, to, undefined, input.dtype, [])),
+      callOperation(() => this.#native.exchange(input.native, to, undefined, input.dtype, [], input.device)),
     );
     await token.rawBytes();
   }
@@ -180,7 +184,14 @@ export class ProcessGroup {
   receive(incoming: Incoming, from: number): Tensor {
     return new Tensor(
       callOperation(() =>
-        this.#native.exchange(undefined, undefined, from, incoming.dtype, [...incoming.shape]),
+        this.#native.exchange(
+          undefined,
+          undefined,
+          from,
+          incoming.dtype,
+          [...incoming.shape],
+          incoming.device ?? "cpu",
+        ),
       ),
     );
   }
@@ -188,7 +199,9 @@ export class ProcessGroup {
   /** Sends `input` to member `to` and returns the tensor of the same dtype that comes from `from`. */
   exchange(input: Tensor, to: number, from: number, shape: readonly number[] = input.shape): Tensor {
     return new Tensor(
-      callOperation(() => this.#native.exchange(input.native, to, from, input.dtype, [...shape])),
+      callOperation(() =>
+        this.#native.exchange(input.native, to, from, input.dtype, [...shape], input.device),
+      ),
     );
   }
 

@@ -1,6 +1,7 @@
 import * as native from "@wan-ts/binding";
-import { TensorError } from "@wan-ts/tensor";
+import { type Device, TensorError } from "@wan-ts/tensor";
 import { callOperation } from "./call-operation.ts";
+import { collectivesVariable, connectDevices, type DeviceCollectives } from "./device-collectives.ts";
 import { type CollectiveError, collectiveErrorFrom, RankEnvironmentError } from "./errors.ts";
 import { type RankLedgerEntry, rankLedger } from "./ledger.ts";
 import { mpiLauncherOf, mpiLibraryVariable, refuseUnknownSize, requireMpiLauncher } from "./mpi-launcher.ts";
@@ -57,6 +58,23 @@ export interface Ranks {
    */
   readonly inSharedMemory: <T>(body: () => T) => T;
   /**
+   * Finds out how the ranks' CUDA devices exchange, and connects them: collectives on tensors of `device`
+   * go from device to device by NCCL where every rank has a device for itself and the same NCCL, else
+   * through the memory of the machines. All ranks call it, each with its device, before they split groups:
+   * those that were split before don't go by NCCL. It waits, blocking, for the stream and for the other
+   * ranks. Called again with the same device it tells what it told. Nothing on the processor, for planned
+   * ranks, and for a rank that is alone.
+   *
+   * `WAN_CUDA_COLLECTIVES` of the environment, `nccl` or `staged`, asks for either.
+   *
+   * @throws {TensorError} where the device can't be opened, `argument` for another device than before.
+   * @throws {CollectiveError} `startUp` where the environment asks for what can't be, ranks are asked for
+   * different things, or NCCL fails.
+   */
+  readonly connectDevice: (device: Device) => DeviceCollectives | undefined;
+  /** How devices exchange, once they are connected. */
+  readonly deviceCollectives: () => DeviceCollectives | undefined;
+  /**
    * What all groups that were made of these ranks have completed so far, by group and kind, in the
    * order in which groups were made. Groups of one label count together.
    */
@@ -95,7 +113,7 @@ function joinLauncher(descriptor: string, env: Environment, settings: native.Nat
   }
   const { rank, worldSize } = place;
   const ranks = callOperation(() => native.NativeRanks.join(Number(descriptor), rank, worldSize, settings));
-  return ranksOf(ranks, place);
+  return ranksOf(ranks, place, env);
 }
 
 function joinByMpi(env: Environment, settings: native.NativeRankSettings): Ranks | undefined {
@@ -110,7 +128,7 @@ function joinByMpi(env: Environment, settings: native.NativeRankSettings): Ranks
   const ranks = callOperation(() =>
     native.NativeRanks.joinMpi(launcher, env[mpiLibraryVariable], rank, worldSize, settings),
   );
-  return ranksOf(ranks, place);
+  return ranksOf(ranks, place, env);
 }
 
 /**
@@ -130,13 +148,16 @@ export function plannedRanks(place: { readonly rank: number; readonly worldSize:
 function ranksOf(
   ranks: native.NativeRanks,
   place: { readonly rank: number; readonly worldSize: number; readonly localRank: number },
+  env?: Environment,
 ): Ranks {
   const groups: ProcessGroup[] = [];
+  const world = ranks.world();
+  let connected: { readonly device: Device; readonly collectives: DeviceCollectives } | undefined;
   return {
     rank: place.rank,
     size: place.worldSize,
     localRank: place.localRank,
-    world: new ProcessGroup(ranks.world(), groups),
+    world: new ProcessGroup(world, groups),
     note: (position) => ranks.note(position),
     finish: () => callOperation(() => ranks.finish()),
     fail: (reason) => ranks.fail(reason),
@@ -155,6 +176,16 @@ function ranksOf(
       const found = "a function that returns a promise";
       throw TensorError.argument("inSharedMemory", "body", "synchronous", found);
     },
+    // Planned ranks have no environment, and nobody to ask.
+    connectDevice: (device) => {
+      if (device === "cpu" || place.worldSize === 1 || env === undefined) return undefined;
+      if (connected && connected.device !== device) {
+        throw TensorError.argument("connectDevice", "device", `${connected.device}, as before`, device);
+      }
+      connected ??= { device, collectives: connectDevices(world, device, env[collectivesVariable]) };
+      return connected.collectives;
+    },
+    deviceCollectives: () => connected?.collectives,
     ledger: () => rankLedger(groups),
   };
 }

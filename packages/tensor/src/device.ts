@@ -27,6 +27,16 @@ export function openDevice(device: Device): CudaDevice {
   return callNative(() => native.openDevice(device));
 }
 
+/**
+ * Lets go of a CUDA device and of what it holds for this process, waiting, blocking, for the stream; whoever
+ * uses it next opens it again. For a program that has others compute.
+ *
+ * @throws {TensorError} `argument` while tensors are on any CUDA device, and for another device.
+ */
+export function closeDevice(device: Device): void {
+  callNative(() => native.closeDevice(device));
+}
+
 /** How many CUDA devices there are: 0 where there is no driver, or it can't be used. */
 export function countCudaDevices(): number {
   return native.countCudaDevices();

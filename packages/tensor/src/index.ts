@@ -6,7 +6,7 @@ export {
   type CudaSurvey,
   surveyCuda,
 } from "./cuda-survey.ts";
-export { type CudaDevice, countCudaDevices, openDevice } from "./device.ts";
+export { type CudaDevice, closeDevice, countCudaDevices, openDevice } from "./device.ts";
 export { type Device, type DType, dtypeSize, dtypes, isFloat } from "./dtype.ts";
 export { isTensorErrorCode, TensorError, type TensorErrorCode } from "./errors.ts";
 export { type MemoryCounters, memory, resetPeakMemory } from "./memory.ts";

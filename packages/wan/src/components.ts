@@ -92,6 +92,7 @@ export interface WanComponents extends Disposable {
  * @throws {PipelineInputError} for offloading by block on the processor, {TensorError} `device` where
  * there is no such device, {UnknownBackendError},
  * {UnsupportedAttentionError}, {ContextParallelError} for a split that can't be, {TokenizerFileError},
+ * {CollectiveError} where the ranks' devices can't be connected as asked,
  * {HubError}, {SafetensorsError}, {StateError}, {CheckpointError} where weights are stored in another
  * quantization
  */
@@ -111,6 +112,8 @@ export async function loadComponents(
   // Before anything is read: a device that isn't there is told at once.
   Tensor.zeros([0], "float32", device).dispose();
   const attention = chooseModelAttention(checkpoint, options);
+  // Before groups are made of the ranks.
+  options.ranks?.connectDevice?.(device);
   const parallelizer = new ContextParallelizer(options.ranks);
   const weighted = <M extends ModuleNode>(
     name: ComponentName,

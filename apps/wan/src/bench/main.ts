@@ -20,7 +20,7 @@ try {
 async function bench(request: BenchRequest): Promise<void> {
   const { json, peers } = request;
   if (request.threads !== undefined) setThreads(request.threads);
-  const device = chooseDevice(request.device, { rank: 0, purpose: "run" });
+  const device = chooseDevice(request.device, { localRank: 0, purpose: "run" });
   if (json !== undefined) await checkingInput(() => checkFileTarget(json));
   await using peer = peers ? await Peer.start(device) : undefined;
   const results: BenchmarkResult[] = [];

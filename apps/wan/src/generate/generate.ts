@@ -12,6 +12,7 @@ import { collectivesByKind, rankFacts } from "../ranks/rank-facts.ts";
 import { RunRanks } from "../ranks/run-ranks.ts";
 import { shareMachine } from "../ranks/share-threads.ts";
 import { RunTrace } from "../trace/run-trace.ts";
+import { releaseDevice } from "./device.ts";
 import { type Job, prepareJob } from "./job.ts";
 import { writeOutputs } from "./outputs.ts";
 import { RunReport } from "./run-report.ts";
@@ -33,8 +34,10 @@ export async function generate(
   const report = new RunReport();
   const job = await checkingInput(() => prepareJob(configFile, flags));
   await checkingInput(() => checkMemory(job, job.parallel.ranks));
-  if (job.parallel.ranks > 1) await launchRun(job, signal);
-  else await makeVideo(job, RunRanks.alone(), report, signal);
+  if (job.parallel.ranks > 1) {
+    releaseDevice(job.load.device);
+    await launchRun(job, signal);
+  } else await makeVideo(job, RunRanks.alone(), report, signal);
 }
 
 /**
@@ -92,7 +95,11 @@ async function makeVideo(job: Job, ranks: RunRanks, report: RunReport, signal: A
     );
     if (job.json) {
       const collectives = collectivesByKind(ranks.ledger());
-      const object = report.toJson(outputs, pipeline, result, { ranks: facts, collectives });
+      const object = report.toJson(outputs, pipeline, result, {
+        ranks: facts,
+        collectives,
+        deviceCollectives: ranks.ranks?.deviceCollectives(),
+      });
       process.stdout.write(`${JSON.stringify(object)}\n`);
     }
   } finally {

@@ -44,6 +44,8 @@ export interface Images {
 export interface Job {
   readonly checkpoint: WanCheckpoint;
   readonly load: LoadPipelineOptions;
+  /** What `--device` says. */
+  readonly deviceName: string | undefined;
   readonly vaeTiling: boolean;
   readonly parallel: Parallelism;
   readonly options: GenerateOptions;
@@ -105,7 +107,7 @@ export async function prepareJob(
   if (backend !== undefined) attention.get(backend);
   const nproc = said.parallel?.nproc ?? 1;
   setMachine(said, joined?.threads ?? Math.max(1, Math.floor(threadsAtHand() / nproc)));
-  const device = chooseDevice(said.device, { rank: joined?.ranks?.rank ?? 0, purpose });
+  const device = chooseDevice(said.device, { localRank: joined?.ranks?.localRank ?? 0, purpose });
   if (said.cpuOffload === "block" && device === "cpu") {
     throw new InputError("--cpu-offload-blocks needs a CUDA device, but this is for cpu; use --cpu-offload");
   }
@@ -139,6 +141,7 @@ export async function prepareJob(
       parallelTextEncoder: config.parallel?.textEncoder,
       ...(joined?.ranks ? { ranks: joined.ranks, parallel: parallel.degrees } : {}),
     },
+    deviceName: said.device,
     vaeTiling: config.vaeTiling ?? false,
     parallel,
     options,

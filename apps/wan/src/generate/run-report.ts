@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import type { DeviceCollectives } from "@wan-ts/distributed";
 import type {
   GenerateResult,
   StageEvent,
@@ -13,6 +14,8 @@ export interface RanksReport {
   readonly ranks: readonly unknown[];
   /** Of this rank, as {@link collectivesByKind} has them. */
   readonly collectives: Readonly<Record<string, unknown>>;
+  /** How the ranks' CUDA devices exchange; undefined where none do. */
+  readonly deviceCollectives: DeviceCollectives | undefined;
 }
 
 /** Collects what a run took, for `--json`. */
@@ -52,7 +55,7 @@ export class RunReport {
     outputs: Outputs,
     pipeline: WanImageToVideoPipeline | WanTextToVideoPipeline,
     { frames }: GenerateResult,
-    { ranks, collectives }: RanksReport,
+    { ranks, collectives, deviceCollectives }: RanksReport,
   ): Record<string, unknown> {
     const whole = (file: string | undefined): string | null => (file === undefined ? null : resolve(file));
     return {
@@ -72,6 +75,7 @@ export class RunReport {
       peakDeviceBytes: this.#peakDeviceBytes,
       ranks,
       collectives,
+      ...(deviceCollectives ? { deviceCollectives } : {}),
     };
   }
 }

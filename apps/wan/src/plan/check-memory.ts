@@ -11,7 +11,7 @@ import {
   type RunPlan,
   whatWouldFit,
 } from "@wan-ts/wan";
-import { freeDeviceBytes } from "../generate/device.ts";
+import { freeDeviceBytes, ranksOnDevice } from "../generate/device.ts";
 import type { Job } from "../generate/job.ts";
 import { InputError } from "../input-error.ts";
 import { formatBytes } from "./plan-table.ts";
@@ -30,6 +30,13 @@ export async function checkMemory(job: Job, ranksHere: number): Promise<void> {
   const { plan, refusal } = await planJob(ranks > 1 ? { ...job, load } : job, machine);
   if (refusal !== undefined) throw new InputError(refusal);
   const needed = plan ? bytesOfRanks(plan, ranksHere) : 0;
+  const sharing = ranksOnDevice(job.deviceName, ranksHere);
+  const { peakDeviceBytes = 0, deviceAvailableBytes = Number.POSITIVE_INFINITY } = plan ?? {};
+  if (sharing * peakDeviceBytes > deviceAvailableBytes) {
+    throw new InputError(
+      `${sharing} ranks take ${formatBytes(sharing * peakDeviceBytes)} of memory of ${job.load.device} together, but ${formatBytes(deviceAvailableBytes)} can be had; fewer of them take less`,
+    );
+  }
   if (plan && needed > plan.availableBytes) {
     throw new InputError(
       `${ranksHere} ranks take ${formatBytes(needed)} of memory together, but ${formatBytes(plan.availableBytes)} can be had; fewer of them take less`,

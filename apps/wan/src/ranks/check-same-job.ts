@@ -51,6 +51,8 @@ function jobFacts({ checkpoint, load, vaeTiling, options, seed, images }: Job): 
     `${width}×${height} ${digest(data)}`;
   return {
     instructionSet: instructionSet(),
+    // Which one each rank has is its own.
+    device: load.device === undefined || load.device === "cpu" ? "cpu" : "cuda",
     ...wishes,
     seed,
     ...{ task, dtype, attentionBackend, cpuOffload, parallel, parallelTextEncoder, vaeTiling },

@@ -1,18 +1,23 @@
 //! Process groups: collectives as operations of the stream.
 
+use super::course::Course;
+use super::devices::between;
 use super::resharding::resharding;
+use super::shared_memory::SharedMemory;
 use super::{from_transport, lock};
 use crate::error;
 use crate::stream::cpu;
-use crate::tensor::{NativeTensor, to_dtype, to_numbers, to_size, to_sizes};
+use crate::tensor::{NativeTensor, to_device, to_dtype, to_numbers, to_size, to_sizes};
+use device_collectives::DeviceGroup;
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
 use std::sync::{Arc, Mutex};
-use std::thread::ThreadId;
-use tensor_runtime::{DType, Order, OutputBytes, RuntimeError, Tensor, Traffic};
+use tensor_runtime::{DType, Device, OnDevices, Order, OutputBytes, OutputMemory, Tensor};
 use transport::planned::PlannedGroup;
 use transport::reshard::Share;
-use transport::{Buffer, BufferMut, Call, Memory, Operation, Peer, ProcessGroup, TransportError};
+use transport::{
+    Agreement, Buffer, BufferMut, Call, Memory, Operation, Peer, ProcessGroup, TransportError,
+};
 
 /// Completed collectives of one kind.
 #[napi(object, object_from_js = false)]
@@ -33,33 +38,9 @@ pub struct NativeProcessGroup {
     group: Arc<dyn ProcessGroup>,
     /// The same group, where it is of planned ranks.
     planned: Option<Arc<PlannedGroup>>,
+    /// The same group between devices, once these are connected.
+    devices: Mutex<Option<Arc<DeviceGroup>>>,
     failure: Arc<Mutex<Option<TransportError>>>,
-}
-
-/// Fails the group where the stream never comes to a collective: its input failed, or it was
-/// cancelled. Others would wait for it until their deadline.
-struct Ticket {
-    group: Arc<dyn ProcessGroup>,
-    collective: &'static str,
-    /// Dropped on the thread that submits, nothing was skipped: the call was refused, and threw.
-    submitted_by: ThreadId,
-    reached: bool,
-}
-
-impl Ticket {
-    /// The stream has come to the collective.
-    fn reach(mut self) {
-        self.reached = true;
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if !self.reached && std::thread::current().id() != self.submitted_by {
-            let Ticket { group, collective, .. } = self;
-            group.abandon(&format!("{collective} was skipped: its input failed or was cancelled"));
-        }
-    }
 }
 
 impl NativeProcessGroup {
@@ -68,13 +49,29 @@ impl NativeProcessGroup {
         group: Arc<dyn ProcessGroup>,
         failure: Arc<Mutex<Option<TransportError>>>,
     ) -> Self {
-        NativeProcessGroup { group, planned: None, failure }
+        NativeProcessGroup { group, planned: None, devices: Mutex::default(), failure }
     }
 
     /// A handle to a group of planned ranks.
     pub(super) fn planned(group: Arc<PlannedGroup>) -> Self {
         let planned = Some(group.clone());
-        NativeProcessGroup { group, planned, failure: Arc::default() }
+        let devices = Mutex::default();
+        NativeProcessGroup { group, planned, devices, failure: Arc::default() }
+    }
+
+    /// The group of planned ranks, where it is one.
+    pub(super) fn is_planned(&self) -> bool {
+        self.planned.is_some()
+    }
+
+    /// The group that agrees on what devices exchange.
+    pub(super) fn group(&self) -> &Arc<dyn ProcessGroup> {
+        &self.group
+    }
+
+    /// Has collectives on tensors of CUDA devices go through `devices`.
+    pub(super) fn connect(&self, devices: DeviceGroup) {
+        *lock(&self.devices) = Some(Arc::new(devices));
     }
 
     fn submit(
@@ -84,8 +81,21 @@ impl NativeProcessGroup {
         input: Option<&Tensor>,
         output: (DType, Vec<usize>),
     ) -> Result<NativeTensor> {
+        let device = input.map_or(Device::Cpu, Tensor::device);
+        self.submit_on(device, operation, extents, input, output)
+    }
+
+    /// [`NativeProcessGroup::submit`] with a result on `device`, where the input is if there is one.
+    fn submit_on(
+        &self,
+        device: Device,
+        operation: Operation,
+        extents: Vec<usize>,
+        input: Option<&Tensor>,
+        output: (DType, Vec<usize>),
+    ) -> Result<NativeTensor> {
         let inputs: Vec<Tensor> = input.into_iter().cloned().collect();
-        let mut outputs = self.submit_all(operation, extents, inputs, vec![output])?;
+        let mut outputs = self.submit_all(device, operation, extents, inputs, vec![output])?;
         Ok(outputs.remove(0))
     }
 
@@ -94,6 +104,7 @@ impl NativeProcessGroup {
     /// it came to pass.
     fn submit_all(
         &self,
+        device: Device,
         operation: Operation,
         extents: Vec<usize>,
         inputs: Vec<Tensor>,
@@ -131,15 +142,18 @@ impl NativeProcessGroup {
         } else {
             Order::InTurn
         };
-        let group = self.group.clone();
-        let submitted_by = std::thread::current().id();
-        let ticket =
-            Ticket { group: group.clone(), collective: name, submitted_by, reached: false };
-        let failure = self.failure.clone();
+        let course = Course::new(&self.group, &operation, dtype, self.failure.clone());
+        let agreement = Agreement { operation: operation.clone(), dtype, shape: extents.clone() };
+        let on_devices = OnDevices {
+            kernel: between(lock(&self.devices).clone(), device, agreement, received, &course)?,
+            // Where the others read what was copied from the device.
+            staging: self.group.shares_memory().then(|| -> Arc<dyn OutputMemory> {
+                Arc::new(SharedMemory::new(self.group.clone()))
+            }),
+        };
         let run = move |inputs: &[&[u8]],
                         outputs: &[OutputBytes],
                         interrupted: &dyn Fn() -> bool| {
-            ticket.reach();
             let target = |output: &OutputBytes| BufferMut {
                 memory: Memory::Host,
                 address: output.address,
@@ -148,35 +162,21 @@ impl NativeProcessGroup {
             let mut sources: Vec<Buffer> = inputs.iter().map(|bytes| Buffer::of(bytes)).collect();
             sources.resize(tensors, Buffer::EMPTY);
             let targets = outputs.iter().map(target).collect();
-            let payload = operation.payload(group.index(), group.size());
             let call = Call { operation, dtype, shape: extents, sources, targets };
-            let began = cpu().clock();
-            // SAFETY: the stream keeps inputs and outputs for as long as this runs, and nobody
-            // writes the ones or touches the others meanwhile.
-            let outcome =
-                unsafe { group.start(call) }.and_then(|pending| pending.complete(interrupted));
-            let moved = |elements| {
-                if outcome.is_ok() { (elements * dtype.size()) as u64 } else { 0 }
-            };
-            let traffic = Traffic {
-                group: group.label().to_owned(),
-                bytes_sent: moved(payload.0),
-                bytes_received: moved(payload.1),
-            };
-            cpu().record(name, began, traffic);
             if received == 0 {
                 for output in outputs {
                     // SAFETY: the output has these bytes.
                     unsafe { output.address.write_bytes(0, output.bytes) };
                 }
             }
-            outcome.map_err(|error| {
-                let message = error.to_string();
-                lock(&failure).get_or_insert(error);
-                RuntimeError::new(tensor_runtime::ErrorCode::Collective, name, "", "", message)
+            course.run(|group| {
+                // SAFETY: the stream keeps inputs and outputs for as long as this runs, and nobody
+                // writes the ones or touches the others meanwhile.
+                unsafe { group.start(call) }.and_then(|pending| pending.complete(interrupted))
             })
         };
-        let outputs = cpu().submit_external(name, &inputs, outputs, order, run);
+        let outputs =
+            cpu().submit_external_on(device, name, &inputs, outputs, order, run, on_devices);
         outputs
             .map(|outputs| outputs.into_iter().map(NativeTensor::from).collect())
             .map_err(error::from_runtime)
@@ -217,7 +217,17 @@ impl NativeProcessGroup {
         }
         cpu().synchronize();
         let group = self.group.split(&label, &parts).map_err(from_transport)?;
-        Ok(group.map(|group| NativeProcessGroup::new(group, self.failure.clone())))
+        let devices = match lock(&self.devices).clone() {
+            Some(devices) => devices.split(group.as_ref(), &parts).map_err(from_transport)?,
+            None => None,
+        };
+        Ok(group.map(|group| {
+            let own = NativeProcessGroup::new(group, self.failure.clone());
+            if let Some(devices) = devices {
+                own.connect(devices);
+            }
+            own
+        }))
     }
 
     /// What has been completed so far, by kind.
@@ -245,7 +255,7 @@ impl NativeProcessGroup {
         self.submit(Operation::Barrier, Vec::new(), None, (DType::UInt8, vec![1]))
     }
 
-    /// The tensor of member `root`, which alone gives one.
+    /// The tensor of member `root`, which alone gives one; on `device`.
     #[napi(catch_unwind)]
     pub fn broadcast(
         &self,
@@ -253,13 +263,15 @@ impl NativeProcessGroup {
         root: f64,
         dtype: String,
         shape: Vec<f64>,
+        device: String,
     ) -> Result<NativeTensor> {
         let root = to_size("broadcast", "root", root)?;
         let shape = to_sizes("broadcast", "shape", &shape)?;
         let dtype = to_dtype("broadcast", &dtype)?;
         let operation = Operation::Broadcast { root, count: shape.iter().product() };
         let input = input.map(NativeTensor::get).transpose()?;
-        self.submit(operation, shape.clone(), input, (dtype, shape))
+        let device = to_device("broadcast", &device)?;
+        self.submit_on(device, operation, shape.clone(), input, (dtype, shape))
     }
 
     /// The members' tensors one after the other along dimension 0, of which they have `sizes`.
@@ -313,7 +325,8 @@ impl NativeProcessGroup {
         let (dtype, shape, reshard) = resharding(place, &inputs, gather, split)?;
         let output = (dtype, reshard.shape_after(self.group.index()));
         let outputs = vec![output; inputs.len()];
-        self.submit_all(Operation::Reshard(reshard), shape, inputs, outputs)
+        let device = inputs[0].device();
+        self.submit_all(device, Operation::Reshard(reshard), shape, inputs, outputs)
     }
 
     /// The sum of the members' tensors.
@@ -336,7 +349,7 @@ impl NativeProcessGroup {
         self.submit(operation, shape.to_vec(), Some(input), (input.dtype(), output))
     }
 
-    /// `input` to member `to` and a tensor from member `from`; without `from` a token.
+    /// `input` to member `to` and a tensor from member `from`; without `from` a token. On `device`.
     #[napi(catch_unwind)]
     pub fn exchange(
         &self,
@@ -345,6 +358,7 @@ impl NativeProcessGroup {
         from: Option<f64>,
         dtype: String,
         shape: Vec<f64>,
+        device: String,
     ) -> Result<NativeTensor> {
         const NAME: &str = "send-receive";
         let input = input.map(NativeTensor::get).transpose()?;
@@ -358,7 +372,8 @@ impl NativeProcessGroup {
         let from = member("from", from, shape.iter().product())?;
         let output = if from.is_some() { (dtype, shape) } else { (DType::UInt8, vec![1]) };
         // Both sides know the number of elements; extents may differ from hop to hop of a ring.
-        self.submit(Operation::Exchange { to, from }, Vec::new(), input, output)
+        let device = to_device(NAME, &device)?;
+        self.submit_on(device, Operation::Exchange { to, from }, Vec::new(), input, output)
     }
 
     fn rows<'a>(

@@ -1,5 +1,7 @@
 //! Ranks: the launcher's shared file, joining, process groups, and collectives as operations.
 
+mod course;
+mod devices;
 mod group;
 mod ranks;
 mod resharding;

@@ -283,6 +283,8 @@ impl NativeRanks {
     /// launcher that knows.
     #[napi(catch_unwind)]
     pub fn finish(&self) -> Result<()> {
+        // Other ranks' devices may wait for this one's.
+        cpu().synchronize();
         self.transport.finish().map_err(from_transport)
     }
 
