@@ -100,7 +100,8 @@ pub struct CudaFacts {
     pub total_bytes: u64,
     /// Bytes that nobody holds.
     pub free_bytes: u64,
-    /// The code that its kernels run: compiled for it, such as `sm_90a`, or `ptx`.
+    /// The code that its kernels run: compiled for a compute capability, such as
+    /// `9.0`, or `ptx`.
     pub kernels: String,
 }
 

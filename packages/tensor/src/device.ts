@@ -12,7 +12,7 @@ export interface CudaDevice {
   readonly totalBytes: number;
   /** What other programs and this one have left. */
   readonly freeBytes: number;
-  /** The code that its kernels run: compiled for it (`sm_90a`), or for any device (`ptx`). */
+  /** The code that its kernels run: compiled for its compute capability (`9.0`), or for any device (`ptx`). */
   readonly kernels: string;
 }
 
