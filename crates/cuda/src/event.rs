@@ -4,6 +4,7 @@ use crate::device::{Device, Stream};
 use crate::driver::call;
 use crate::error::CudaError;
 use crate::sys::{self, EventHandle};
+use std::ffi::c_uint;
 use std::sync::Arc;
 
 /// A point in a stream, passed once everything queued there before it is done.
@@ -13,16 +14,30 @@ pub struct Event {
 }
 
 impl Device {
-    /// The point that a stream's queue has come to.
+    /// The point that a stream's queue has come to. A thread that waits for it sleeps.
     ///
     /// # Errors
     ///
     /// What the driver says.
     pub fn record(self: &Arc<Self>, stream: Stream) -> Result<Event, CudaError> {
+        // Without a clock to read an event costs the device next to nothing.
+        self.record_as(stream, sys::CU_EVENT_DISABLE_TIMING | sys::CU_EVENT_BLOCKING_SYNC)
+    }
+
+    /// [`Device::record`] with the time at which the point is passed.
+    ///
+    /// # Errors
+    ///
+    /// What the driver says.
+    pub fn record_timed(self: &Arc<Self>, stream: Stream) -> Result<Event, CudaError> {
+        self.record_as(stream, sys::CU_EVENT_BLOCKING_SYNC)
+    }
+
+    fn record_as(self: &Arc<Self>, stream: Stream, flags: c_uint) -> Result<Event, CudaError> {
         self.make_current()?;
         let mut handle = EventHandle::NULL;
         // SAFETY: writes one handle; the context is current.
-        unsafe { call!(self.driver(), cuEventCreate(&mut handle, sys::CU_EVENT_DEFAULT)) }?;
+        unsafe { call!(self.driver(), cuEventCreate(&mut handle, flags)) }?;
         let event = Event { device: self.clone(), handle };
         // SAFETY: a live event and the device's stream.
         unsafe { call!(self.driver(), cuEventRecord(handle, self.stream(stream))) }?;
@@ -53,7 +68,8 @@ impl Event {
         unsafe { call!(self.device.driver(), cuEventSynchronize(self.handle)) }
     }
 
-    /// Milliseconds of the device's own clock between two points, both passed already.
+    /// Milliseconds of the device's own clock between two points of [`Device::record_timed`], both
+    /// passed already.
     ///
     /// # Errors
     ///

@@ -102,7 +102,7 @@ pub const CU_MEM_LOCATION_TYPE_DEVICE: c_int = 1;
 pub const CU_MEMPOOL_ATTR_RELEASE_THRESHOLD: c_int = 4;
 
 pub const CU_STREAM_NON_BLOCKING: c_uint = 1;
-pub const CU_EVENT_DEFAULT: c_uint = 0;
+pub const CU_EVENT_BLOCKING_SYNC: c_uint = 1;
 pub const CU_EVENT_DISABLE_TIMING: c_uint = 2;
 pub const CU_MEMHOSTALLOC_PORTABLE: c_uint = 1;
 pub const CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: c_int = 8;

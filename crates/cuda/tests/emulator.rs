@@ -119,10 +119,10 @@ fn bytes_come_back_over_both_streams() {
     // SAFETY: blocks of that many bytes; the streams are ordered by events.
     unsafe {
         device.fill_bytes(memory.address(), 9, bytes.len()).unwrap();
-        let filled = device.record(Stream::Compute).unwrap();
+        let filled = device.record_timed(Stream::Compute).unwrap();
         device.wait(Stream::Copy, &filled).unwrap();
         device.copy_to_device_on(Stream::Copy, memory.address(), &bytes[..5_000_000]).unwrap();
-        let copied = device.record(Stream::Copy).unwrap();
+        let copied = device.record_timed(Stream::Copy).unwrap();
         device.wait(Stream::Compute, &copied).unwrap();
         device.copy_on_device(other.address(), memory.address(), bytes.len()).unwrap();
         device.copy_to_host(&mut host, other.address()).unwrap();

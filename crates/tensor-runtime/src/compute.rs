@@ -161,7 +161,8 @@ fn on_gpu(
         GpuFailure::Cuda(error) => from_cuda(name, error),
         GpuFailure::Refused(error) => error,
     })?;
-    gpus.count_operation().map_err(|error| from_cuda(name, error))?;
+    let counted = gpus.count_operation(gpu, DeviceStream::Compute);
+    counted.map_err(|error| from_cuda(name, error))?;
     Ok(blocks)
 }
 
@@ -230,7 +231,7 @@ fn on_device(
         }
     }
     queued?;
-    place.gpus.count_operation().map_err(failed)?;
+    place.gpus.count_operation(gpu, stream).map_err(failed)?;
     Ok(blocks.into_iter().map(Filled::OnDevice).collect())
 }
 

@@ -4,14 +4,15 @@ use crate::device::Device;
 use crate::error::{ErrorCode, RuntimeError};
 use crate::memory::MemoryCounters;
 use crate::stream::{Stream, lock};
-use cuda::{CudaError, CudaErrorCode, Device as CudaDevice, Driver};
+use cuda::{CudaError, CudaErrorCode, Device as CudaDevice, Driver, Event, Stream as Queue};
 use cuda_kernels::Gpu;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-/// Operations that are handed to a device before the stream waits for it: far enough ahead that the
-/// device is never idle, near enough that cancelled work ends soon.
-const RUN_AHEAD: usize = 256;
+/// Operations after which a point is marked in a device's queue. Whoever hands over the last of a stretch
+/// waits for the mark before, so the device is left with a stretch to do and isn't idle, and no more than
+/// two are ever handed over in advance, so cancelled work ends soon.
+const STRETCH: usize = 128;
 
 /// The devices of a stream.
 #[derive(Default)]
@@ -24,9 +25,37 @@ pub(crate) struct Gpus {
 #[derive(Default)]
 struct Opened {
     driver: Option<Arc<Driver>>,
-    gpus: BTreeMap<usize, Arc<Gpu>>,
-    /// Operations since the stream last waited.
-    ahead: usize,
+    gpus: BTreeMap<usize, OpenGpu>,
+}
+
+struct OpenGpu {
+    gpu: Arc<Gpu>,
+    kernels: Ahead,
+    copies: Ahead,
+}
+
+/// How far a device's queue is ahead of what the device has done.
+#[derive(Default)]
+struct Ahead {
+    /// Operations since the last mark.
+    operations: usize,
+    mark: Option<Event>,
+}
+
+impl Ahead {
+    /// Counts an operation. At the end of a stretch it sets a mark by `record` and gives the one before,
+    /// which is to be waited for.
+    fn count(
+        &mut self,
+        record: impl FnOnce() -> Result<Event, CudaError>,
+    ) -> Result<Option<Event>, CudaError> {
+        self.operations += 1;
+        if self.operations < STRETCH {
+            return Ok(None);
+        }
+        self.operations = 0;
+        Ok(self.mark.replace(record()?))
+    }
 }
 
 impl Opened {
@@ -43,12 +72,13 @@ impl Opened {
 impl Gpus {
     fn open(&self, index: usize) -> Result<Arc<Gpu>, CudaError> {
         let mut opened = lock(&self.opened);
-        if let Some(gpu) = opened.gpus.get(&index) {
-            return Ok(gpu.clone());
+        if let Some(open) = opened.gpus.get(&index) {
+            return Ok(open.gpu.clone());
         }
         let driver = opened.driver()?;
         let gpu = Arc::new(Gpu::new(CudaDevice::open(&driver, index)?)?);
-        opened.gpus.insert(index, gpu.clone());
+        let (kernels, copies) = (Ahead::default(), Ahead::default());
+        opened.gpus.insert(index, OpenGpu { gpu: gpu.clone(), kernels, copies });
         Ok(gpu)
     }
 
@@ -58,7 +88,7 @@ impl Gpus {
 
     /// The device of that index, which was opened before any tensor came to be on it.
     pub(crate) fn opened(&self, index: usize) -> Option<Arc<Gpu>> {
-        lock(&self.opened).gpus.get(&index).cloned()
+        lock(&self.opened).gpus.get(&index).map(|open| open.gpu.clone())
     }
 
     /// Refuses devices of which [`Stream::fail_cuda`] was told.
@@ -68,22 +98,24 @@ impl Gpus {
 
     /// Waits until all devices have done what they were given.
     pub(crate) fn synchronize(&self) -> Result<(), CudaError> {
-        let gpus: Vec<_> = {
-            let mut opened = lock(&self.opened);
-            opened.ahead = 0;
-            opened.gpus.values().cloned().collect()
-        };
+        let gpus: Vec<_> = lock(&self.opened).gpus.values().map(|open| open.gpu.clone()).collect();
         gpus.iter().try_for_each(|gpu| gpu.device().synchronize())
     }
 
-    /// Counts an operation that was handed to a device; waits where too many are under way.
-    pub(crate) fn count_operation(&self) -> Result<(), CudaError> {
-        let full = {
+    /// Counts an operation that was queued on a device's `stream`; waits where too much is queued there.
+    pub(crate) fn count_operation(&self, gpu: &Gpu, stream: Queue) -> Result<(), CudaError> {
+        let device = gpu.device();
+        let before = {
             let mut opened = lock(&self.opened);
-            opened.ahead += 1;
-            opened.ahead >= RUN_AHEAD
+            let Some(open) = opened.gpus.get_mut(&device.index()) else { return Ok(()) };
+            let ahead = match stream {
+                Queue::Compute => &mut open.kernels,
+                Queue::Copy => &mut open.copies,
+            };
+            ahead.count(|| device.record(stream))?
         };
-        if full { self.synchronize() } else { Ok(()) }
+        // Not under the lock: the other queue's thread goes on meanwhile.
+        before.map_or(Ok(()), |mark| mark.synchronize())
     }
 }
 

@@ -60,10 +60,10 @@ fn events_order_the_copy_stream_with_kernels() {
     // SAFETY: blocks that live; the streams are ordered by events.
     unsafe {
         device.fill_bytes(memory.address(), 1, 8).unwrap();
-        let filled = device.record(Stream::Compute).unwrap();
+        let filled = device.record_timed(Stream::Compute).unwrap();
         device.wait(Stream::Copy, &filled).unwrap();
         device.copy_to_device_on(Stream::Copy, memory.address(), &[2; 4]).unwrap();
-        let copied = device.record(Stream::Copy).unwrap();
+        let copied = device.record_timed(Stream::Copy).unwrap();
         device.wait(Stream::Compute, &copied).unwrap();
         device.fill_bytes(memory.address(), 3, 2).unwrap();
         assert_eq!(copied.milliseconds_since(&filled).unwrap(), 1.5);

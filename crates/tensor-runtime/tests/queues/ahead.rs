@@ -1,16 +1,11 @@
 //! Copies beside a device's kernels: what they wait for, and what waits for them.
-//!
-//! The device is an emulated one whose driver notes the calls that order its work.
 
-use std::ffi::{CStr, c_int, c_uint, c_void};
-use std::mem::transmute;
-use std::sync::Mutex;
+use crate::calls::{Call, Noted, places};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 use tensor_runtime::operations::{self, BinaryOperation};
 use tensor_runtime::{
-    CancelToken, CudaDriver, DType, Device, ErrorCode, InstructionSet, MemoryCounters, Order,
-    OutputBytes, Stream, Tensor,
+    CancelToken, DType, Device, ErrorCode, MemoryCounters, Order, OutputBytes, Stream, Tensor,
 };
 
 /// Long enough for any machine; a test that waits for it fails.
@@ -18,113 +13,6 @@ const BOUND: Duration = Duration::from_secs(60);
 const DEVICE: Device = Device::Cuda(0);
 /// Elements of a tensor that is copied, of four bytes.
 const LENGTH: usize = 64;
-
-/// A call that orders work; streams and events by their handles.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Call {
-    Launch { stream: usize },
-    Copy { stream: usize },
-    Record { event: usize, stream: usize },
-    Wait { stream: usize, event: usize },
-}
-
-static CALLS: Mutex<Vec<Call>> = Mutex::new(Vec::new());
-
-fn note(call: Call) {
-    CALLS.lock().unwrap().push(call);
-}
-
-type Handle = *mut c_void;
-type Launch = unsafe extern "C" fn(
-    Handle,
-    c_uint,
-    c_uint,
-    c_uint,
-    c_uint,
-    c_uint,
-    c_uint,
-    c_uint,
-    Handle,
-    *mut Handle,
-    *mut Handle,
-) -> c_int;
-type Copy = unsafe extern "C" fn(u64, *const c_void, usize, Handle) -> c_int;
-type Record = unsafe extern "C" fn(Handle, Handle) -> c_int;
-type Wait = unsafe extern "C" fn(Handle, Handle, c_uint) -> c_int;
-
-fn emulated(name: &CStr) -> *const c_void {
-    cuda_emulator::symbol(name).expect("the emulator has it")
-}
-
-unsafe extern "C" fn launch(
-    function: Handle,
-    grid_x: c_uint,
-    grid_y: c_uint,
-    grid_z: c_uint,
-    block_x: c_uint,
-    block_y: c_uint,
-    block_z: c_uint,
-    shared: c_uint,
-    stream: Handle,
-    parameters: *mut Handle,
-    extra: *mut Handle,
-) -> c_int {
-    note(Call::Launch { stream: stream as usize });
-    // SAFETY: the emulator's function of this signature, with the caller's own arguments.
-    unsafe {
-        transmute::<*const c_void, Launch>(emulated(c"cuLaunchKernel"))(
-            function, grid_x, grid_y, grid_z, block_x, block_y, block_z, shared, stream,
-            parameters, extra,
-        )
-    }
-}
-
-unsafe extern "C" fn copy(
-    target: u64,
-    source: *const c_void,
-    bytes: usize,
-    stream: Handle,
-) -> c_int {
-    note(Call::Copy { stream: stream as usize });
-    // SAFETY: as above.
-    unsafe {
-        transmute::<*const c_void, Copy>(emulated(c"cuMemcpyHtoDAsync_v2"))(
-            target, source, bytes, stream,
-        )
-    }
-}
-
-unsafe extern "C" fn record(event: Handle, stream: Handle) -> c_int {
-    note(Call::Record { event: event as usize, stream: stream as usize });
-    // SAFETY: as above.
-    unsafe { transmute::<*const c_void, Record>(emulated(c"cuEventRecord"))(event, stream) }
-}
-
-unsafe extern "C" fn wait(stream: Handle, event: Handle, flags: c_uint) -> c_int {
-    note(Call::Wait { stream: stream as usize, event: event as usize });
-    // SAFETY: as above.
-    unsafe {
-        transmute::<*const c_void, Wait>(emulated(c"cuStreamWaitEvent"))(stream, event, flags)
-    }
-}
-
-fn symbol(name: &CStr) -> Option<*const c_void> {
-    match name.to_bytes() {
-        b"cuLaunchKernel" => Some(launch as *const c_void),
-        b"cuMemcpyHtoDAsync_v2" => Some(copy as *const c_void),
-        b"cuEventRecord" => Some(record as *const c_void),
-        b"cuStreamWaitEvent" => Some(wait as *const c_void),
-        _ => cuda_emulator::symbol(name),
-    }
-}
-
-fn stream() -> Stream {
-    let stream = Stream::new(1, InstructionSet::detect());
-    // SAFETY: the emulator's functions are the driver's, by name and signature, and so are those above.
-    let driver = unsafe { CudaDriver::with_symbols(&symbol) };
-    stream.set_cuda_driver(driver.expect("the emulator has all that the driver layer asks for"));
-    stream
-}
 
 fn full(stream: &Stream, value: f64) -> Tensor {
     operations::fill(stream, DType::Float32, &[LENGTH], value).unwrap()
@@ -168,14 +56,14 @@ fn recorded(calls: &[Call], waiting: usize) -> (usize, usize) {
     (place, stream)
 }
 
-/// One test, as calls and counters are those of the whole process.
 #[test]
 fn copies_wait_for_what_was_before_them_and_are_awaited_where_they_are_read() {
-    let stream = stream();
+    let noted = Noted::new();
+    let stream = noted.stream();
     let (left, right) = (full(&stream, 2.0), full(&stream, 3.0));
     let base = operations::fill_on(&stream, DEVICE, DType::Float32, &[LENGTH], 1.0).unwrap();
     assert_eq!(first(&stream, base.clone()), 1.0);
-    CALLS.lock().unwrap().clear();
+    noted.forget();
     let held = MemoryCounters::now().live_device_bytes;
 
     // However late the copies are made: their memory, and what they wait for, is of their turn.
@@ -185,8 +73,8 @@ fn copies_wait_for_what_was_before_them_and_are_awaited_where_they_are_read() {
     let between = add(&stream, &base, &base);
     assert_eq!(first(&stream, between), 2.0);
     assert_eq!(MemoryCounters::now().live_device_bytes, held + 3 * LENGTH * 4);
-    let before = CALLS.lock().unwrap().len();
-    assert!(!CALLS.lock().unwrap().iter().any(|call| matches!(call, Call::Copy { .. })));
+    let before = noted.calls().len();
+    assert!(!noted.calls().iter().any(|call| matches!(call, Call::Copy { .. })));
     drop(unused);
     let sum = add(&stream, &copied_left, &copied_right);
     let spoiled = ahead(&stream, &sum); // It is there already.
@@ -196,7 +84,7 @@ fn copies_wait_for_what_was_before_them_and_are_awaited_where_they_are_read() {
     // The copy that nobody reads has been made as well.
     stream.synchronize();
 
-    let calls = CALLS.lock().unwrap().clone();
+    let calls = noted.calls();
     let launches: Vec<usize> = places(&calls, |call| matches!(call, Call::Launch { .. }));
     let [between, sum] = launches[..] else { panic!("two kernels run: {calls:?}") };
     assert!(between < before && before <= sum);
@@ -239,8 +127,4 @@ fn copies_wait_for_what_was_before_them_and_are_awaited_where_they_are_read() {
     drop((cancelled, base));
     stream.synchronize();
     assert_eq!(MemoryCounters::now().live_device_bytes, 0);
-}
-
-fn places(calls: &[Call], is: impl Fn(&Call) -> bool) -> Vec<usize> {
-    calls.iter().enumerate().filter(|(_, call)| is(call)).map(|(place, _)| place).collect()
 }
