@@ -25,7 +25,7 @@ export interface QuantizationOptions {
 export interface Nf4Options extends QuantizationOptions {
   /** Quantize the scales of blocks too: 4.13 bits a weight in place of 4.5; by default false. */
   readonly doubleQuantization?: boolean | undefined;
-  /** Whose restored values to have where rows aren't whole blocks; by default those of bitsandbytes on a CPU. */
+  /** Whose restored values to have where rows aren't whole blocks; by default those of bitsandbytes on the device. */
   readonly scaleLookup?: ScaleLookup | undefined;
 }
 

@@ -9,8 +9,10 @@ import { type Device, Tensor } from "@wan-ts/tensor";
  */
 export type ScaleLookup = "exact" | "avx512";
 
-/** On a CPU a model gives what it gives with bitsandbytes on a CPU. */
-export const defaultScaleLookup: ScaleLookup = "avx512";
+/** On each device a model gives what it gives with bitsandbytes there. */
+export function defaultScaleLookup(device: Device): ScaleLookup {
+  return device === "cpu" ? "avx512" : "exact";
+}
 
 /** Elements that the CPU takes at a time; rows that aren't whole ones it restores exactly. */
 export const rowStep = 16;

@@ -10,7 +10,7 @@ export type StoredQuantization = {
   | {
       readonly kind: "nf4";
       readonly doubleQuantization: boolean;
-      /** Where scales are looked up, which no file says; by default as bitsandbytes does on a CPU. */
+      /** Where scales are looked up, which no file says; by default as bitsandbytes does on the device. */
       readonly scaleLookup?: ScaleLookup | undefined;
     }
   | { readonly kind: "int8" }

@@ -1,7 +1,8 @@
 import type { StateProblem, StoredWeight, TensorEntry, TensorSource } from "@wan-ts/nn";
-import { type DType, dtypes, isFloat, scope, Tensor } from "@wan-ts/tensor";
+import { type Device, type DType, dtypes, isFloat, scope, Tensor } from "@wan-ts/tensor";
 import { z } from "zod";
 import { type NestedScales, type Nf4Settings, Nf4Weight } from "./nf4-weight.ts";
+import { defaultScaleLookup } from "./row-scales.ts";
 
 const stateSuffix = ".quant_state.bitsandbytes__";
 
@@ -27,13 +28,14 @@ interface Part {
 /**
  * The weight `name` of `shape` in bitsandbytes' 4-bit form: packed codes under `name` itself, scales
  * and the rest under names that begin with it. Undefined where it is stored plain. Products are
- * computed in `computeDtype`, by default the model's dtype.
+ * computed in `computeDtype`, by default the model's dtype; scales are looked up as `scaleLookup` says, by
+ * default as on `device`, by default the one that the weight is loaded on.
  */
 export function findStoredNf4(
   name: string,
   shape: readonly number[],
   source: TensorSource,
-  settings: Pick<Nf4Settings, "computeDtype" | "scaleLookup">,
+  settings: Pick<Nf4Settings, "computeDtype" | "scaleLookup"> & { readonly device?: Device | undefined },
 ): StoredWeight | undefined {
   const description = [`${name}${stateSuffix}nf4`, `${name}${stateSuffix}fp4`].find((key) =>
     source.entry(key),
@@ -78,18 +80,18 @@ export function findStoredNf4(
     names,
     problems,
     load: (dtype) =>
-      scope(
-        () =>
-          new Nf4Weight({
-            shape,
-            packed: read(""),
-            scales: nested ? nestedScales() : read(".absmax"),
-            blockSize: state.blocksize,
-            originalDType: state.dtype,
-            dtype: settings.computeDtype ?? dtype,
-            scaleLookup: settings.scaleLookup,
-          }),
-      ),
+      scope(() => {
+        const packed = read("");
+        return new Nf4Weight({
+          shape,
+          packed,
+          scales: nested ? nestedScales() : read(".absmax"),
+          blockSize: state.blocksize,
+          originalDType: state.dtype,
+          dtype: settings.computeDtype ?? dtype,
+          scaleLookup: settings.scaleLookup ?? defaultScaleLookup(settings.device ?? packed.device),
+        });
+      }),
   };
 }
 

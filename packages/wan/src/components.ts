@@ -19,8 +19,8 @@ import {
   WanTransformer,
   WanVae,
 } from "@wan-ts/models";
-import type { ModuleList, ModuleNode, LoadOptions as ParameterOptions } from "@wan-ts/nn";
-import type { QuantizationConfig } from "@wan-ts/quantization";
+import type { ModuleList, ModuleNode, LoadOptions as ParameterOptions, WeightQuantization } from "@wan-ts/nn";
+import type { QuantizableComponent, QuantizationConfig, StoredQuantization } from "@wan-ts/quantization";
 import { type Device, type DType, Tensor } from "@wan-ts/tensor";
 import { Tokenizer } from "@wan-ts/text";
 import type { OpenOptions, WanCheckpoint } from "./checkpoint.ts";
@@ -124,12 +124,17 @@ export async function loadComponents(
     const held = { device, onDemand, offloaded: byBlock ? blocks : undefined };
     return new WeightedModel(module, directory.component(name), { ...read, ...held });
   };
+  const quantizationOf = (
+    name: QuantizableComponent,
+    stored: StoredQuantization | null,
+  ): WeightQuantization | undefined =>
+    chooseQuantization(directory, name, stored, options.quantization, device);
   const transformerOf = (
     name: "transformer" | "transformer2",
     config: TransformerConfig,
     dispatcher: AttentionDispatcher,
   ): WeightedModel<WanTransformer> => {
-    const quantization = chooseQuantization(directory, name, config.quantization, options.quantization);
+    const quantization = quantizationOf(name, config.quantization);
     const transformer = new WanTransformer(config, dispatcher, parallelizer);
     if (options.parallel) transformer.enableParallelism(options.parallel);
     return weighted(name, transformer, transformerLoadOptions(dtype, quantization), transformer.blocks);
@@ -151,10 +156,7 @@ export async function loadComponents(
     textEncoder: weighted(
       "textEncoder",
       textEncoder,
-      umt5LoadOptions(
-        dtype,
-        chooseQuantization(directory, "textEncoder", textConfig.quantization, options.quantization),
-      ),
+      umt5LoadOptions(dtype, quantizationOf("textEncoder", textConfig.quantization)),
       textEncoder.blocks,
     ),
     transformer: transformerOf("transformer", checkpoint.transformer, attention.transformer),
