@@ -4,126 +4,17 @@ use crate::device::{Device, Stream};
 use crate::driver::{Driver, call};
 use crate::error::{CudaError, binary_size};
 use crate::lock;
-use crate::sys::{self, EventHandle};
+use crate::staging::{ALIGNMENT, DOWNLOAD_SLOTS, Ring, SLOT_BYTES, UPLOAD_SLOTS, ring};
 use std::collections::VecDeque;
-use std::ffi::c_void;
 use std::mem::MaybeUninit;
-use std::sync::Mutex;
 
-/// Bytes of one slot: long enough to keep a link busy, short enough to overlap with its filling.
-const SLOT_BYTES: usize = 4 << 20;
-/// Slots of a ring for copies to the device: the device reads some while others are filled.
-const UPLOAD_SLOTS: usize = 4;
-/// Slots of the ring for copies to the host: one is written by the device, one read.
-const DOWNLOAD_SLOTS: usize = 2;
-/// Where copies begin within a slot.
-const ALIGNMENT: usize = 256;
+/// Copies the first's bytes to the second, which is as long, whole, within this machine's memory: by
+/// several threads, say, as one seldom keeps up with a link.
+pub type CopyHere<'a> = &'a dyn Fn(&[u8], &mut [MaybeUninit<u8>]);
 
-/// A device's page-locked memory, allocated at the first copy of each kind.
-#[derive(Default)]
-pub(crate) struct Staging {
-    /// One ring for each stream, since a ring's slots come free in a stream's order.
-    compute_uploads: Mutex<Option<Ring>>,
-    copy_uploads: Mutex<Option<Ring>>,
-    downloads: Mutex<Option<Ring>>,
-}
-
-impl Staging {
-    /// Frees everything; nothing is under way, and the context is current.
-    pub(crate) fn release(&mut self, driver: &Driver) {
-        for ring in [&mut self.compute_uploads, &mut self.copy_uploads, &mut self.downloads] {
-            let ring = ring.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
-            if let Some(ring) = ring.take() {
-                ring.release(driver);
-            }
-        }
-    }
-}
-
-/// Slots of page-locked memory that are used in turn.
-struct Ring {
-    memory: *mut u8,
-    slots: Vec<Slot>,
-    current: usize,
-}
-
-// SAFETY: the memory and the events belong to the ring and have no thread affinity.
-unsafe impl Send for Ring {}
-
-#[derive(Clone, Copy)]
-struct Slot {
-    /// Recorded when the last copy of the slot is queued.
-    event: EventHandle,
-    /// Whether that was done since the slot was last waited for.
-    recorded: bool,
-    /// Bytes that queued copies use.
-    used: usize,
-}
-
-impl Ring {
-    /// A ring on the device whose context is current.
-    fn new(driver: &Driver, slots: usize) -> Result<Ring, CudaError> {
-        let bytes = slots * SLOT_BYTES;
-        let mut memory: *mut c_void = std::ptr::null_mut();
-        let flags = sys::CU_MEMHOSTALLOC_PORTABLE;
-        // SAFETY: writes one pointer.
-        unsafe { call!(driver, cuMemHostAlloc(&mut memory, bytes, flags)) }.map_err(|error| {
-            let bytes = binary_size(bytes as u64);
-            error.while_doing(format!("{bytes} of page-locked host memory for copies"))
-        })?;
-        let mut ring = Ring { memory: memory.cast(), slots: Vec::new(), current: 0 };
-        for _ in 0..slots {
-            let mut event = EventHandle::NULL;
-            // SAFETY: writes one handle.
-            let made =
-                unsafe { call!(driver, cuEventCreate(&mut event, sys::CU_EVENT_DISABLE_TIMING)) };
-            if let Err(error) = made {
-                ring.release(driver);
-                return Err(error);
-            }
-            ring.slots.push(Slot { event, recorded: false, used: 0 });
-        }
-        Ok(ring)
-    }
-
-    fn release(self, driver: &Driver) {
-        // Nobody is left to be told of failures.
-        for slot in &self.slots {
-            // SAFETY: made in `new`, destroyed once.
-            let _ = unsafe { call!(driver, cuEventDestroy_v2(slot.event)) };
-        }
-        // SAFETY: allocated in `new`, freed once, and no copy is under way.
-        let _ = unsafe { call!(driver, cuMemFreeHost(self.memory.cast())) };
-    }
-
-    fn at(&self, slot: usize, offset: usize) -> *mut u8 {
-        // SAFETY: within the ring's memory, of which each slot is `SLOT_BYTES`.
-        unsafe { self.memory.add(slot * SLOT_BYTES + offset) }
-    }
-
-    /// Waits until the copies of a slot are done.
-    fn wait(&mut self, driver: &Driver, slot: usize) -> Result<(), CudaError> {
-        let slot = &mut self.slots[slot];
-        if slot.recorded {
-            // SAFETY: the ring's own event.
-            unsafe { call!(driver, cuEventSynchronize(slot.event)) }?;
-            slot.recorded = false;
-        }
-        slot.used = 0;
-        Ok(())
-    }
-}
-
-/// The ring, made at first use.
-fn ring<'a>(
-    held: &'a mut Option<Ring>,
-    driver: &Driver,
-    slots: usize,
-) -> Result<&'a mut Ring, CudaError> {
-    Ok(match held {
-        Some(ring) => ring,
-        None => held.insert(Ring::new(driver, slots)?),
-    })
+/// Copies on the calling thread.
+fn copy_alone(source: &[u8], target: &mut [MaybeUninit<u8>]) {
+    target.write_copy_of_slice(source);
 }
 
 impl Device {
@@ -140,11 +31,11 @@ impl Device {
     /// `OutOfMemory` where there is no page-locked memory, otherwise what the driver says.
     pub unsafe fn copy_to_device(&self, target: u64, source: &[u8]) -> Result<(), CudaError> {
         // SAFETY: the caller's promise.
-        unsafe { self.copy_to_device_on(Stream::Compute, target, source) }
+        unsafe { self.copy_to_device_on(Stream::Compute, target, source, &copy_alone) }
     }
 
-    /// [`Device::copy_to_device`] on either stream. On the copy stream it runs beside kernels: order
-    /// it by events ([`Device::record`], [`Device::wait`]) after what used `target` before, its
+    /// [`Device::copy_to_device`] on either stream, its bytes brought to page-locked memory by `copy`, a slot
+    /// while the device reads those before. On the copy stream it runs beside kernels: order it by events ([`Device::record`], [`Device::wait`]) after what used `target` before, its
     /// allocation included, and before what uses it next, its drop included.
     ///
     /// # Safety
@@ -159,13 +50,14 @@ impl Device {
         stream: Stream,
         target: u64,
         source: &[u8],
+        copy: CopyHere<'_>,
     ) -> Result<(), CudaError> {
         if source.is_empty() {
             return Ok(());
         }
         self.make_current()?;
         // SAFETY: the caller's promise.
-        unsafe { self.upload(stream, target, source) }.map_err(|error| {
+        unsafe { self.upload(stream, target, source, copy) }.map_err(|error| {
             let bytes = binary_size(source.len() as u64);
             error.while_doing(format!("copying {bytes} to {}", self.name()))
         })
@@ -174,7 +66,13 @@ impl Device {
     /// # Safety
     ///
     /// As [`Device::copy_to_device`].
-    unsafe fn upload(&self, stream: Stream, target: u64, source: &[u8]) -> Result<(), CudaError> {
+    unsafe fn upload(
+        &self,
+        stream: Stream,
+        target: u64,
+        source: &[u8],
+        copy: CopyHere<'_>,
+    ) -> Result<(), CudaError> {
         let driver = self.driver();
         let mut held = lock(match stream {
             Stream::Compute => &self.staging.compute_uploads,
@@ -197,8 +95,9 @@ impl Device {
             let (slot, offset) = (ring.current, ring.slots[ring.current].used);
             let bytes = (source.len() - done).min(SLOT_BYTES - offset);
             let staged = ring.at(slot, offset);
-            // SAFETY: within the source, and within the part of the slot that no copy uses.
-            unsafe { source.as_ptr().add(done).copy_to_nonoverlapping(staged, bytes) };
+            // SAFETY: within the part of the slot that no copy uses.
+            let free = unsafe { std::slice::from_raw_parts_mut(staged.cast(), bytes) };
+            copy(&source[done..done + bytes], free);
             // Before the call: a copy that is refused must not be written over, it may be running.
             ring.slots[slot].used = (offset + bytes).next_multiple_of(ALIGNMENT).min(SLOT_BYTES);
             let target = target + done as u64;
@@ -233,10 +132,11 @@ impl Device {
             )
         };
         // SAFETY: the caller's promise.
-        unsafe { self.copy_to_host_uninit(target, source) }
+        unsafe { self.copy_to_host_uninit(target, source, &copy_alone) }
     }
 
-    /// [`Device::copy_to_host`] to memory that was never written; after success it is, whole.
+    /// [`Device::copy_to_host`] to memory that was never written; after success it is, whole. `copy` takes
+    /// the bytes from page-locked memory, a slot while the device fills the next.
     ///
     /// # Safety
     ///
@@ -249,6 +149,7 @@ impl Device {
         &self,
         target: &mut [MaybeUninit<u8>],
         source: u64,
+        copy: CopyHere<'_>,
     ) -> Result<(), CudaError> {
         if target.is_empty() {
             return Ok(());
@@ -257,7 +158,7 @@ impl Device {
         let mut held = lock(&self.staging.downloads);
         let copied = ring(&mut held, self.driver(), DOWNLOAD_SLOTS)
             // SAFETY: the caller's promise.
-            .and_then(|ring| unsafe { self.download(ring, target, source) });
+            .and_then(|ring| unsafe { self.download(ring, target, source, copy) });
         copied.map_err(|error| {
             // Nothing may write to the slots when they are next used. The error to tell is the first.
             // SAFETY: the device's own stream.
@@ -276,6 +177,7 @@ impl Device {
         ring: &mut Ring,
         target: &mut [MaybeUninit<u8>],
         source: u64,
+        copy: CopyHere<'_>,
     ) -> Result<(), CudaError> {
         let driver = self.driver();
         let stream = self.stream(Stream::Compute);
@@ -286,7 +188,7 @@ impl Device {
             if chunks.len() == ring.slots.len()
                 && let Some((slot, chunk)) = chunks.pop_front()
             {
-                ring.fetch(driver, slot, chunk)?;
+                ring.fetch(driver, slot, chunk, copy)?;
             }
             let staged = ring.at(slot, 0).cast();
             // SAFETY: the slot has been read; the caller vouches for the source.
@@ -298,7 +200,7 @@ impl Device {
             address += chunk.len() as u64;
             chunks.push_back((slot, chunk));
         }
-        chunks.into_iter().try_for_each(|(slot, chunk)| ring.fetch(driver, slot, chunk))
+        chunks.into_iter().try_for_each(|(slot, chunk)| ring.fetch(driver, slot, chunk, copy))
     }
 
     /// Queues a copy within the device's memory on the compute stream.
@@ -353,11 +255,11 @@ impl Ring {
         driver: &Driver,
         slot: usize,
         target: &mut [MaybeUninit<u8>],
+        copy: CopyHere<'_>,
     ) -> Result<(), CudaError> {
         self.wait(driver, slot)?;
-        let staged = self.at(slot, 0).cast_const().cast();
         // SAFETY: a slot holds at least a chunk, and the copy that filled it is done.
-        unsafe { target.as_mut_ptr().copy_from_nonoverlapping(staged, target.len()) };
+        copy(unsafe { std::slice::from_raw_parts(self.at(slot, 0), target.len()) }, target);
         Ok(())
     }
 }

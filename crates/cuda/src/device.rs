@@ -1,10 +1,10 @@
 //! A device: its primary context, its streams, what it can do.
 
-use crate::copy::Staging;
 use crate::driver::{Driver, call};
 use crate::error::{CudaError, CudaErrorCode};
 use crate::memory::Allocator;
 use crate::module::{Argument, Function};
+use crate::staging::Staging;
 use crate::sys::{self, ContextHandle, DeviceNumber, StreamHandle};
 use std::ffi::{CStr, c_int, c_void};
 use std::sync::Arc;

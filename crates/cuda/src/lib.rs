@@ -24,11 +24,13 @@ pub mod libraries;
 mod memory;
 mod module;
 pub mod nccl;
+mod staging;
 mod sys;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use copy::CopyHere;
 pub use device::{Device, Stream};
 pub use driver::Driver;
 pub use error::{CudaError, CudaErrorCode};

@@ -1,6 +1,7 @@
 //! A device from end to end over the emulated driver: kernels that run, copies, memory, events.
 
 use cuda::{Allocation, Argument, CudaErrorCode, Device, DeviceMemory, Driver, Stream};
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 /// target[i] = source[i] * factor + addend, for as many threads as there are.
@@ -121,7 +122,11 @@ fn bytes_come_back_over_both_streams() {
         device.fill_bytes(memory.address(), 9, bytes.len()).unwrap();
         let filled = device.record_timed(Stream::Compute).unwrap();
         device.wait(Stream::Copy, &filled).unwrap();
-        device.copy_to_device_on(Stream::Copy, memory.address(), &bytes[..5_000_000]).unwrap();
+        let copy = |from: &[u8], to: &mut [MaybeUninit<u8>]| {
+            to.write_copy_of_slice(from);
+        };
+        let part = &bytes[..5_000_000];
+        device.copy_to_device_on(Stream::Copy, memory.address(), part, &copy).unwrap();
         let copied = device.record_timed(Stream::Copy).unwrap();
         device.wait(Stream::Compute, &copied).unwrap();
         device.copy_on_device(other.address(), memory.address(), bytes.len()).unwrap();

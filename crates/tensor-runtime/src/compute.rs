@@ -5,13 +5,15 @@ use crate::device::Device;
 use crate::error::{ErrorCode, RuntimeError};
 use crate::external::{DeviceCall, DeviceKernel, External, Reserved};
 use crate::gpus::{Gpus, from_cuda};
-use crate::memory::{Block, DeviceBlock, OutputMemory, Reservation};
+use crate::memory::{Block, DeviceBlock, OutputMemory};
 use crate::storage::{Storage, out_of_memory};
 use crate::stream::{CpuKernel, CudaKernel, GpuFailure, Operation, Pending, Work};
 use crate::tensor::Tensor;
+use crate::transfer::{ahead, downloaded_to, transfer, uploaded};
 use cpu_kernels::{Cpu, DType, TensorMut, TensorRef};
 use cuda::{CudaError, Stream as DeviceStream};
 use cuda_kernels::{DeviceView, Gpu};
+use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -19,9 +21,26 @@ use std::sync::Arc;
 pub(crate) struct Place<'a> {
     pub(crate) device: Device,
     pub(crate) gpus: &'a Gpus,
+    /// How many threads may share this machine's part of a copy to a device or from there.
+    pub(crate) copying_threads: usize,
     /// Where outputs on the processor are allocated, if not in the process's own memory.
     pub(crate) memory: Option<&'a dyn OutputMemory>,
     pub(crate) cpu: Cpu<'a>,
+}
+
+impl Place<'_> {
+    /// Does this machine's part of copies to devices and from there.
+    pub(crate) fn copy_here(&self) -> impl Fn(&[u8], &mut [MaybeUninit<u8>]) {
+        |source, target| self.gpus.copiers.copy(self.copying_threads, source, target)
+    }
+
+    /// The CUDA device of that index.
+    pub(crate) fn gpu(&self, name: &'static str, index: usize) -> Result<Arc<Gpu>, RuntimeError> {
+        self.gpus.opened(index).ok_or_else(|| {
+            let found = format!("{} was not opened", Device::Cuda(index));
+            RuntimeError::new(ErrorCode::Internal, name, "", "", found)
+        })
+    }
 }
 
 /// An output's memory, filled.
@@ -57,12 +76,12 @@ pub(crate) fn compute(
     let run = || match (work, place.device) {
         (Work::Kernels { cpu, .. }, Device::Cpu) => on_cpu(name, inputs, outputs, cpu, place),
         (Work::Kernels { cuda, .. }, Device::Cuda(index)) => {
-            on_gpu(name, inputs, outputs, cuda, &*gpu(place, name, index)?, place.gpus)
+            on_gpu(name, inputs, outputs, cuda, &*place.gpu(name, index)?, place.gpus)
         }
         (Work::External(external), device) => {
             run_external(name, inputs, outputs, *external, device, place)
         }
-        (Work::TransferAhead(Some(reserved)), _) => ahead(name, &inputs[0], reserved),
+        (Work::TransferAhead(Some(reserved)), _) => ahead(name, &inputs[0], reserved, place),
         (Work::Transfer | Work::TransferAhead(None), device) => {
             transfer(name, &inputs[0], device, place)
         }
@@ -126,13 +145,6 @@ fn run_on_cpu(
     Ok(blocks)
 }
 
-fn gpu(place: &Place<'_>, name: &'static str, index: usize) -> Result<Arc<Gpu>, RuntimeError> {
-    place.gpus.opened(index).ok_or_else(|| {
-        let found = format!("{} was not opened", Device::Cuda(index));
-        RuntimeError::new(ErrorCode::Internal, name, "", "", found)
-    })
-}
-
 fn on_gpu(
     name: &'static str,
     inputs: &[Tensor],
@@ -176,7 +188,7 @@ fn run_external(
 ) -> Result<Vec<Filled>, RuntimeError> {
     match (external.cuda, device) {
         (Some(kernel), Device::Cuda(index)) => {
-            let gpu = gpu(place, name, index)?;
+            let gpu = place.gpu(name, index)?;
             on_device(name, inputs, outputs, (kernel, external.reserved), &gpu, place)
         }
         _ => staged(name, inputs, outputs, (external.cpu, external.staging), device, place),
@@ -263,32 +275,10 @@ fn staged(
         let bytes = unsafe { std::slice::from_raw_parts(block.pointer(), output.storage.bytes()) };
         match device {
             Device::Cpu => Ok(Filled::Here(block)),
-            Device::Cuda(index) => uploaded(name, bytes, &*gpu(place, name, index)?),
+            Device::Cuda(index) => uploaded(name, bytes, index, place),
         }
     };
     blocks.into_iter().zip(outputs).map(upload).collect()
-}
-
-fn transfer(
-    name: &'static str,
-    input: &Tensor,
-    device: Device,
-    place: &Place<'_>,
-) -> Result<Vec<Filled>, RuntimeError> {
-    let filled = match (input.device(), device) {
-        (_, Device::Cpu) => Filled::Here(downloaded(name, input, place)?),
-        (Device::Cpu, Device::Cuda(index)) => {
-            uploaded(name, bytes_here(input)?, &*gpu(place, name, index)?)?
-        }
-        (Device::Cuda(_), Device::Cuda(index)) => {
-            let block = downloaded(name, input, place)?;
-            let bytes = input.layout.count() * input.dtype.size();
-            // SAFETY: the block holds as many bytes, filled by the copy.
-            let bytes = unsafe { std::slice::from_raw_parts(block.pointer(), bytes) };
-            uploaded(name, bytes, &*gpu(place, name, index)?)?
-        }
-    };
-    Ok(vec![filled])
 }
 
 /// Takes the memory of what the device will do beside its kernels, at the point that they have come to.
@@ -311,78 +301,4 @@ pub(crate) fn reserve(operation: &mut Operation, gpus: &Gpus) {
         }
         _ => {}
     }
-}
-
-fn ahead(
-    name: &'static str,
-    input: &Tensor,
-    reserved: Result<Reservation, CudaError>,
-) -> Result<Vec<Filled>, RuntimeError> {
-    let bytes = bytes_here(input)?;
-    let block = reserved.and_then(|reservation| reservation.fill(bytes));
-    Ok(vec![Filled::OnDevice(block.map_err(|error| from_cuda(name, error))?)])
-}
-
-/// The bytes of a contiguous tensor of this machine.
-fn bytes_here(input: &Tensor) -> Result<&[u8], RuntimeError> {
-    let size = input.dtype.size();
-    let base = input.storage.pointer()?;
-    // SAFETY: the layout lies within the storage, which is ready, held, and never written again; the
-    // tensor is contiguous, as whoever submits a transfer sees to.
-    Ok(unsafe {
-        std::slice::from_raw_parts(
-            base.add(input.layout.offset * size),
-            input.layout.count() * size,
-        )
-    })
-}
-
-/// A copy of a contiguous tensor in this machine's memory.
-fn downloaded(
-    name: &'static str,
-    input: &Tensor,
-    place: &Place<'_>,
-) -> Result<Block, RuntimeError> {
-    downloaded_to(name, input, place, None)
-}
-
-/// [`downloaded`] to a certain memory.
-fn downloaded_to(
-    name: &'static str,
-    input: &Tensor,
-    place: &Place<'_>,
-    memory: Option<&dyn OutputMemory>,
-) -> Result<Block, RuntimeError> {
-    let size = input.dtype.size();
-    let bytes = input.layout.count() * size;
-    let block = match memory {
-        Some(memory) => Block::foreign(memory, name, bytes)?,
-        None => Block::allocate(bytes).ok_or_else(|| out_of_memory(name, bytes))?,
-    };
-    // SAFETY: the block is new and of that size; the copies fill it before anyone reads it.
-    let target = unsafe { std::slice::from_raw_parts_mut(block.pointer(), bytes) };
-    match input.device() {
-        Device::Cpu => target.copy_from_slice(bytes_here(input)?),
-        Device::Cuda(index) => {
-            let source = input.storage.device_address()? + (input.layout.offset * size) as u64;
-            let gpu = gpu(place, name, index)?;
-            // SAFETY: the layout lies within the storage, which is held until the copy has ended.
-            unsafe { gpu.device().copy_to_host(target, source) }
-                .map_err(|error| from_cuda(name, error))?;
-            // What was waited for may have been called off.
-            place.gpus.check()?;
-        }
-    }
-    Ok(block)
-}
-
-/// A copy of `bytes` on a CUDA device.
-fn uploaded(name: &'static str, bytes: &[u8], gpu: &Gpu) -> Result<Filled, RuntimeError> {
-    let failed = |error| from_cuda(name, error);
-    let block = DeviceBlock::allocate(gpu.device(), bytes.len()).map_err(failed)?;
-    if !bytes.is_empty() {
-        // SAFETY: the block is new and as large as the bytes.
-        unsafe { gpu.device().copy_to_device(block.address(), bytes) }.map_err(failed)?;
-    }
-    Ok(Filled::OnDevice(block))
 }

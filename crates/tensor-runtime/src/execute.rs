@@ -75,9 +75,13 @@ pub(crate) fn run(
     }
     let started = shared.started.elapsed();
     let Operation { name, inputs, outputs, work, device, token, memory, traced, .. } = operation;
-    let instruction_set = lock(&shared.settings).instruction_set;
+    let (instruction_set, copying_threads) = {
+        let settings = lock(&shared.settings);
+        (settings.instruction_set, settings.pool.threads())
+    };
     let cpu = Cpu { pool, instruction_set };
-    let place = Place { device, gpus: &shared.gpus, memory: memory.as_deref(), cpu };
+    let (gpus, memory) = (&shared.gpus, memory.as_deref());
+    let place = Place { device, gpus, copying_threads, memory, cpu };
     let outcome = compute(name, &inputs, &outputs, work, &token, &place);
     if traced && device != Device::Cpu && lock(&shared.trace).is_some() {
         // So that the trace shows how long the device took, not how long it took to be told.

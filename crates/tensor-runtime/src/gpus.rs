@@ -1,5 +1,6 @@
 //! The CUDA devices that a stream computes on, opened when they are first asked for.
 
+use crate::copying::Copiers;
 use crate::device::Device;
 use crate::error::{ErrorCode, RuntimeError};
 use crate::memory::MemoryCounters;
@@ -18,6 +19,7 @@ const STRETCH: usize = 128;
 #[derive(Default)]
 pub(crate) struct Gpus {
     opened: Mutex<Opened>,
+    pub(crate) copiers: Copiers,
     /// Why what devices hold is no longer what was computed.
     failure: Mutex<Option<RuntimeError>>,
 }

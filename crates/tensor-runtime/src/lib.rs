@@ -11,6 +11,7 @@
 mod beside;
 mod cancellation;
 mod compute;
+mod copying;
 mod device;
 mod error;
 mod execute;
@@ -24,6 +25,7 @@ mod storage;
 mod stream;
 mod tensor;
 mod trace;
+mod transfer;
 
 pub use cancellation::CancelToken;
 pub use cpu_kernels::{DType, InstructionSet, Layout};

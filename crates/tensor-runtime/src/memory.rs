@@ -1,7 +1,7 @@
 //! Blocks of memory, counted.
 
 use crate::error::{ErrorCode, RuntimeError};
-use cuda::{CudaError, Device as CudaDevice, DeviceMemory, Event, Stream};
+use cuda::{CopyHere, CudaError, Device as CudaDevice, DeviceMemory, Event, Stream};
 use memmap2::{Advice, MmapMut};
 use std::alloc::{Layout, alloc, dealloc};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -242,8 +242,9 @@ pub(crate) struct Reservation {
 }
 
 impl Reservation {
-    /// Has `bytes`, which fill the block, copied there beside the device's kernels.
-    pub(crate) fn fill(self, bytes: &[u8]) -> Result<DeviceBlock, CudaError> {
+    /// Has `bytes`, which fill the block, copied there beside the device's kernels, `copy` doing this
+    /// machine's part.
+    pub(crate) fn fill(self, bytes: &[u8], copy: CopyHere<'_>) -> Result<DeviceBlock, CudaError> {
         let Reservation { mut block, allocated } = self;
         assert_eq!(bytes.len(), block.bytes, "a reservation is filled by as many bytes");
         if let (Some(memory), Some(allocated)) = (&block.memory, allocated) {
@@ -251,7 +252,8 @@ impl Reservation {
             device.wait(Stream::Copy, &allocated)?;
             // SAFETY: the block is new, as large as the bytes, and its arrival is waited for before
             // it is read or given back.
-            let copied = unsafe { device.copy_to_device_on(Stream::Copy, block.address(), bytes) };
+            let copied =
+                unsafe { device.copy_to_device_on(Stream::Copy, block.address(), bytes, copy) };
             // Of a copy that failed midway as well: what of it is queued still writes to the block.
             block.arrival = Mutex::new(Some(device.record(Stream::Copy)?));
             copied?;

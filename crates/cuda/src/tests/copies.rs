@@ -1,13 +1,17 @@
 //! Copies, and the events that order them.
 
 use crate::fake::Fake;
+use crate::staging::SLOT_BYTES as SLOT;
 use crate::sys::{CUDA_ERROR_LAUNCH_FAILED, CUDA_ERROR_OUT_OF_MEMORY};
 use crate::{CudaErrorCode, Stream};
+use std::mem::MaybeUninit;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 
 #[test]
 fn copies_of_any_length_arrive_though_their_source_changes_at_once() {
-    const SLOT: usize = 4 << 20;
     let fake = Fake::new();
+    fake.capacity.store(16 * SLOT, Ordering::Relaxed);
     let device = fake.device();
     for (seed, bytes) in
         [1, 255, 256, 257, SLOT - 1, SLOT, SLOT + 1, 5 * SLOT + 3].into_iter().enumerate()
@@ -52,6 +56,35 @@ fn many_small_copies_share_a_slot() {
     }
 }
 
+fn plain(source: &[u8], target: &mut [MaybeUninit<u8>]) {
+    target.write_copy_of_slice(source);
+}
+
+#[test]
+fn the_host_s_part_is_done_by_who_is_named_a_slot_at_a_time() {
+    let fake = Fake::new();
+    let device = fake.device();
+    let bytes = 2 * SLOT + 5;
+    let source: Vec<u8> = (0..bytes).map(|index| (index % 253) as u8).collect();
+    let memory = device.allocate(bytes).unwrap();
+    let lengths = Mutex::new(Vec::new());
+    let copy = |from: &[u8], to: &mut [MaybeUninit<u8>]| {
+        assert_eq!(from.len(), to.len());
+        lengths.lock().unwrap().push(from.len());
+        plain(from, to);
+    };
+    let mut target = vec![MaybeUninit::new(0); bytes];
+    // SAFETY: a block of that many bytes.
+    unsafe {
+        device.copy_to_device_on(Stream::Compute, memory.address(), &source, &copy).unwrap();
+        device.copy_to_host_uninit(&mut target, memory.address(), &copy).unwrap();
+    }
+    assert_eq!(*lengths.lock().unwrap(), [SLOT, SLOT, 5, SLOT, SLOT, 5]);
+    // SAFETY: written at the start at least.
+    let found = target.iter().map(|byte| unsafe { byte.assume_init() });
+    assert!(found.eq(source));
+}
+
 #[test]
 fn events_order_the_copy_stream_with_kernels() {
     let fake = Fake::new();
@@ -62,7 +95,7 @@ fn events_order_the_copy_stream_with_kernels() {
         device.fill_bytes(memory.address(), 1, 8).unwrap();
         let filled = device.record_timed(Stream::Compute).unwrap();
         device.wait(Stream::Copy, &filled).unwrap();
-        device.copy_to_device_on(Stream::Copy, memory.address(), &[2; 4]).unwrap();
+        device.copy_to_device_on(Stream::Copy, memory.address(), &[2; 4], &plain).unwrap();
         let copied = device.record_timed(Stream::Copy).unwrap();
         device.wait(Stream::Compute, &copied).unwrap();
         device.fill_bytes(memory.address(), 3, 2).unwrap();

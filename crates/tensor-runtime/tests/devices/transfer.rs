@@ -17,7 +17,7 @@ fn there_and_back() {
         }
     }
     // More than the pinned memory that copies go through at a time.
-    let large = both.random(DType::Float32, &[5 << 20], 1.0, Lie::Plain);
+    let large = both.random(DType::Float32, &[9 << 20], 1.0, Lie::Plain);
     both.agree("a large one", Distance::Same, &[&large], |_, inputs| Ok(inputs.to_vec()));
 }
 
