@@ -13,6 +13,7 @@
 
 mod copy;
 pub mod cublaslt;
+pub mod cudnn;
 mod device;
 mod driver;
 mod error;

@@ -3,9 +3,9 @@
 #![allow(non_snake_case, reason = "the names that nccl.h gives them")]
 
 use crate::communicator::{Hop, Transfers};
-use crate::driver::Stream;
 use crate::functions::{Handle, add, communicator};
 use crate::status::{Failure, Status, answer};
+use driver_in_use::Stream;
 use std::ffi::{c_int, c_void};
 
 fn element_bytes(element: c_int) -> Result<usize, Failure> {

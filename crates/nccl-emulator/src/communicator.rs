@@ -1,8 +1,8 @@
 //! A rank's communicator: what it is doing, on threads of its own.
 
-use crate::driver::{Stream, driver};
 use crate::mesh::Mesh;
 use crate::status::{Failure, Status};
+use driver_in_use::{Stream, driver};
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -14,10 +14,9 @@
 
 mod collectives;
 mod communicator;
-mod driver;
 mod functions;
 mod mesh;
 mod status;
 
-pub use driver::use_driver;
+pub use driver_in_use::use_driver;
 pub use functions::symbol;

@@ -1,5 +1,6 @@
 //! What functions answer.
 
+use driver_in_use::DriverFailure;
 use std::cell::RefCell;
 use std::ffi::{CString, c_int};
 
@@ -35,6 +36,12 @@ pub struct Failure {
 impl Failure {
     pub fn new(status: Status, message: impl Into<String>) -> Failure {
         Failure { status, message: message.into() }
+    }
+}
+
+impl From<DriverFailure> for Failure {
+    fn from(DriverFailure(message): DriverFailure) -> Failure {
+        Failure { status: Status::CUDA, message }
     }
 }
 

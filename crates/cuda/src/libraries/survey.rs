@@ -1,6 +1,7 @@
 //! What of CUDA this machine has.
 
 use super::{Library, LibraryKind, SearchPaths, Tried};
+use crate::cudnn;
 use crate::device::DeviceTraits;
 use crate::driver::{Driver, Refusal};
 use crate::error::{CudaError, CudaErrorCode};
@@ -143,7 +144,11 @@ fn of_device(driver: &Driver, index: usize) -> Result<DeviceSurvey, CudaError> {
 
 fn library(paths: &SearchPaths, kind: LibraryKind, driver: Option<(u32, u32)>) -> LibrarySurvey {
     let how_to_get_it = kind.how_to_get_it();
-    match paths.open(kind, driver, |_| Ok(())) {
+    let accept = |library: &Library| match kind {
+        LibraryKind::Cudnn => cudnn::accept(paths, driver, library),
+        _ => Ok(()),
+    };
+    match paths.open(kind, driver, accept) {
         Ok(library) => {
             LibrarySurvey::Found { path: library.path().to_owned(), version: version(&library) }
         }

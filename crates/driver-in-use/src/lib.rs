@@ -1,6 +1,9 @@
-//! Copies between the device's memory and this process's, by the driver that the process uses.
+//! For emulators of NVIDIA's libraries: copies between the device's memory and this process's, by the
+//! driver that the process uses.
+//!
+//! That is what [`use_driver`] was given, in a test's process; otherwise the file that `WAN_CUDA_DRIVER`
+//! names.
 
-use crate::status::{Failure, Status};
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::sync::OnceLock;
 
@@ -12,6 +15,10 @@ type CopyToDevice = unsafe extern "C" fn(u64, *const c_void, usize, *mut c_void)
 type CurrentContext = unsafe extern "C" fn(*mut *mut c_void) -> c_int;
 type SetContext = unsafe extern "C" fn(*mut c_void) -> c_int;
 
+/// What the driver couldn't do, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DriverFailure(pub String);
+
 /// The driver's functions.
 pub struct Driver {
     copy_to_host: CopyToHost,
@@ -20,10 +27,10 @@ pub struct Driver {
     set_context: SetContext,
 }
 
-static DRIVER: OnceLock<Result<Driver, String>> = OnceLock::new();
+static DRIVER: OnceLock<Result<Driver, DriverFailure>> = OnceLock::new();
 
-/// Has copies made by functions that are in this process already: before any function of NCCL's is
-/// called, and only once.
+/// Has copies made by functions that are in this process already: before any copy, and
+/// only once.
 ///
 /// # Safety
 /// `symbol` gives functions of the signatures that `cuda.h` gives their names.
@@ -33,15 +40,18 @@ pub unsafe fn use_driver(symbol: &dyn Fn(&CStr) -> Option<*const c_void>) {
 }
 
 /// The driver, opened at first use.
-pub fn driver() -> Result<&'static Driver, Failure> {
+///
+/// # Errors
+/// Where it isn't named, or isn't a driver.
+pub fn driver() -> Result<&'static Driver, DriverFailure> {
     let opened = DRIVER.get_or_init(|| {
         let file = std::env::var(DRIVER_VARIABLE)
-            .map_err(|_| format!("{DRIVER_VARIABLE} names no emulated driver"))?;
-        let name = CString::new(file.as_str()).map_err(|error| error.to_string())?;
+            .map_err(|_| DriverFailure(format!("{DRIVER_VARIABLE} names no emulated driver")))?;
+        let name = CString::new(file.as_str()).map_err(|error| DriverFailure(error.to_string()))?;
         // SAFETY: a valid name; whoever names the driver vouches for what it runs when it is opened.
         let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
         if handle.is_null() {
-            return Err(format!("{file} can't be opened"));
+            return Err(DriverFailure(format!("{file} can't be opened")));
         }
         let symbol = |name: &CStr| {
             // SAFETY: an open library and a valid name.
@@ -51,7 +61,7 @@ pub fn driver() -> Result<&'static Driver, Failure> {
         // SAFETY: it is a driver, whose functions have these signatures.
         unsafe { Driver::load(&symbol) }
     });
-    opened.as_ref().map_err(|problem| Failure::new(Status::CUDA, problem.clone()))
+    opened.as_ref().map_err(Clone::clone)
 }
 
 /// A CUDA context, of any thread.
@@ -65,7 +75,10 @@ unsafe impl Sync for Context {}
 
 /// A CUDA stream, of any thread.
 #[derive(Clone, Copy)]
-pub struct Stream(pub *mut c_void);
+pub struct Stream(
+    /// The driver's handle.
+    pub *mut c_void,
+);
 
 // SAFETY: as of `Context`.
 unsafe impl Send for Stream {}
@@ -75,9 +88,13 @@ unsafe impl Sync for Stream {}
 impl Driver {
     /// # Safety
     /// As [`use_driver`].
-    unsafe fn load(symbol: &dyn Fn(&CStr) -> Option<*const c_void>) -> Result<Driver, String> {
+    unsafe fn load(
+        symbol: &dyn Fn(&CStr) -> Option<*const c_void>,
+    ) -> Result<Driver, DriverFailure> {
         let find = |name: &CStr| {
-            symbol(name).ok_or_else(|| format!("the driver lacks {}", name.to_string_lossy()))
+            symbol(name).ok_or_else(|| {
+                DriverFailure(format!("the driver lacks {}", name.to_string_lossy()))
+            })
         };
         // SAFETY: the caller's promise; a function's address is as large as a pointer.
         unsafe {
@@ -99,24 +116,38 @@ impl Driver {
     }
 
     /// The calling thread's context.
-    pub fn context(&self) -> Result<Context, Failure> {
+    ///
+    /// # Errors
+    /// Where none is current.
+    pub fn context(&self) -> Result<Context, DriverFailure> {
         let mut context = std::ptr::null_mut();
         // SAFETY: writes one handle.
         check("cuCtxGetCurrent", unsafe { (self.current_context)(&mut context) })?;
         if context.is_null() {
-            return Err(Failure::new(Status::CUDA, "no CUDA context is current"));
+            return Err(DriverFailure("no CUDA context is current".into()));
         }
         Ok(Context(context))
     }
 
     /// Makes a context the calling thread's.
-    pub fn enter(&self, context: Context) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// What the driver answers.
+    pub fn enter(&self, context: Context) -> Result<(), DriverFailure> {
         // SAFETY: a context of this process.
         check("cuCtxSetCurrent", unsafe { (self.set_context)(context.0) })
     }
 
     /// The device's bytes, once what is on the stream before is done.
-    pub fn read(&self, address: u64, bytes: usize, stream: Stream) -> Result<Vec<u8>, Failure> {
+    ///
+    /// # Errors
+    /// What the driver answers.
+    pub fn read(
+        &self,
+        address: u64,
+        bytes: usize,
+        stream: Stream,
+    ) -> Result<Vec<u8>, DriverFailure> {
         let mut target = vec![0u8; bytes];
         if bytes > 0 {
             let pointer = target.as_mut_ptr().cast();
@@ -128,7 +159,10 @@ impl Driver {
     }
 
     /// Writes the device's bytes.
-    pub fn write(&self, address: u64, bytes: &[u8], stream: Stream) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// What the driver answers.
+    pub fn write(&self, address: u64, bytes: &[u8], stream: Stream) -> Result<(), DriverFailure> {
         if bytes.is_empty() {
             return Ok(());
         }
@@ -139,9 +173,9 @@ impl Driver {
     }
 }
 
-fn check(function: &str, status: c_int) -> Result<(), Failure> {
+fn check(function: &str, status: c_int) -> Result<(), DriverFailure> {
     match status {
         0 => Ok(()),
-        _ => Err(Failure::new(Status::CUDA, format!("{function} answered {status}"))),
+        _ => Err(DriverFailure(format!("{function} answered {status}"))),
     }
 }
