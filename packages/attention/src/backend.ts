@@ -1,4 +1,4 @@
-import type { Device, DType, Tensor } from "@wan-ts/tensor";
+import type { Device, DType, KeyPiece, Tensor } from "@wan-ts/tensor";
 
 /** What a model will ask of attention: known from its configuration, before weights load. */
 export interface AttentionRequest {
@@ -14,6 +14,8 @@ export interface AttentionRequest {
    * answers it: `refusals` need not.
    */
   readonly rowInvariant?: boolean;
+  /** Keys will come in pieces. {@link AttentionBackend.keysInPieces} answers it: `refusals` need not. */
+  readonly keysInPieces?: boolean;
 }
 
 /** Why a backend can't serve a request: one property, what was asked, what is supported. */
@@ -31,6 +33,12 @@ export interface AttentionCall {
   readonly key: Tensor;
   /** (B, Sk, H, D). */
   readonly value: Tensor;
+  /**
+   * Keys and values that follow `key` and `value` in the sequence, piece by piece; each is disposed by
+   * whoever gives it once the next is asked for. Only for a backend of `keysInPieces`, and never
+   * with a mask.
+   */
+  readonly following?: Iterable<KeyPiece> | undefined;
   /** float32, added to the scaled scores; broadcast to (B, H, Sq, Sk). */
   readonly mask?: Tensor | undefined;
   /** Multiplies the scores; by default 1/√D. */
@@ -73,6 +81,12 @@ export interface AttentionBackend {
    * backend that doesn't declare it is refused where that is promised.
    */
   readonly rowInvariant?: boolean;
+  /**
+   * Whether it takes keys and values in pieces ({@link AttentionCall.following}), with the bytes that all
+   * of them at once would give, however they are cut. Ranks in a ring then hand them round in the order
+   * of the sequence, and change no pixel.
+   */
+  readonly keysInPieces?: boolean;
   /** Every reason why `request` can't be served; empty where it can. Costs nothing. */
   refusals(request: AttentionRequest): readonly AttentionRefusal[];
   /** Computes one attention. The caller owns what is returned, and still owns what it passed. */

@@ -63,8 +63,20 @@ export class AttentionDispatcher {
     };
   }
 
-  /** Computes one attention with the backend at work. */
+  /**
+   * Computes one attention with the backend at work.
+   *
+   * @throws {UnsupportedAttentionError} for keys in pieces where the backend doesn't take them.
+   */
   attend(call: AttentionCall): AttentionResult {
+    if (call.following && !this.#backend.keysInPieces) {
+      const requests = this.#requests.map((request) => ({ ...request, keysInPieces: true }));
+      const reasons = refusalsOf(this.#backend, requests);
+      throw new UnsupportedAttentionError(
+        new Map([[this.#backend.name, reasons]]),
+        this.registry.supporting(requests),
+      );
+    }
     return this.#backend.attend(call);
   }
 

@@ -159,6 +159,19 @@ describe("AttentionDispatcher", () => {
     expect(() => new AttentionDispatcher(registry, [asked], "variant")).toThrow("rowInvariant true");
   });
 
+  test("refuses keys in pieces where the backend at work doesn't take them", () => {
+    const whole = new CountingBackend("whole");
+    const pieces = Object.assign(new CountingBackend("pieces"), { keysInPieces: true });
+    const dispatcher = new AttentionDispatcher(new AttentionRegistry([whole, pieces]), [request]);
+    expect(() => dispatcher.attend({ ...call, following: [] })).toThrow(
+      "attention is not supported by whole: keysInPieces true (supported: not declared); it is by pieces",
+    );
+    expect(whole.calls).toBe(0);
+    dispatcher.use("pieces");
+    dispatcher.attend({ ...call, following: [] });
+    expect(pieces.calls).toBe(1);
+  });
+
   test("takes the first that serves what is required later, where none was asked for, and goes back", () => {
     const [variant, invariant] = [
       new CountingBackend("variant"),

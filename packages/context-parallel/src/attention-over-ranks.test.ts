@@ -14,6 +14,7 @@ async function run(
     options: ContextParallelOptions;
     offset?: number;
     residue?: boolean;
+    pieces?: boolean;
   },
 ): Promise<string> {
   const lines: string[] = [];
@@ -50,13 +51,20 @@ describe("attention over ranks", () => {
       [6, 13, 5, { ringDegree: 2, ulyssesDegree: 3 }],
     ] as const) {
       const name = JSON.stringify(options).replaceAll('"', "");
-      test(`a ring is within rounding: ${tokens} tokens, ${heads} heads, ${name}, ${dtype}`, async () => {
+      test(`a ring gives the same bytes: ${tokens} tokens, ${heads} heads, ${name}, ${dtype}`, async () => {
+        expect(await run(worldSize, { tokens, heads, dtype, options, pieces: true })).toBe("");
+      });
+      test(`a ring of merged parts is within rounding: ${tokens} tokens, ${heads} heads, ${name}, ${dtype}`, async () => {
         expect(await run(worldSize, { tokens, heads, dtype, options })).toBe("");
       });
-      test(`a ring is so with scores of about 64: ${tokens} tokens, ${name}, ${dtype}`, async () => {
+      test(`merged parts are so with scores of about 64: ${tokens} tokens, ${name}, ${dtype}`, async () => {
         expect(await run(worldSize, { tokens, heads, dtype, options, offset: 4 })).toBe("");
       });
     }
+    test(`a ring gives the same bytes over several blocks of keys: ${dtype}`, async () => {
+      const given = { tokens: 2011, heads: 1, dtype, pieces: true };
+      expect(await run(3, { ...given, options: { ringDegree: 3 } })).toBe("");
+    });
     test(`a ring takes a backend that gives no residue: ${dtype}`, async () => {
       const given = { tokens: 13, heads: 2, dtype, offset: 4, residue: false };
       expect(await run(3, { ...given, options: { ringDegree: 3 } })).toBe("");

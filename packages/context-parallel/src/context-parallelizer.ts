@@ -67,7 +67,9 @@ export class ContextParallelizer {
       const groups = this.#groupsOf(mesh, this.#ranks.world);
       if (groups.sequence) {
         const sequence = new SplitSequence(groups.sequence);
-        const attention = attentionOverRanks(groups, sequence);
+        const { attention: dispatcher } = model;
+        const takesPieces = (): boolean => dispatcher.backend.keysInPieces ?? false;
+        const attention = attentionOverRanks(groups, sequence, takesPieces);
         const ranks = this.#ranks;
         undo.defer(
           addHooks(matched, sequence, attention, (compute) =>
@@ -95,15 +97,21 @@ export class ContextParallelizer {
   }
 }
 
-function attentionOverRanks(groups: MeshGroups, sequence: SplitSequence): AttentionOverRanks {
+function attentionOverRanks(
+  groups: MeshGroups,
+  sequence: SplitSequence,
+  takesPieces: () => boolean,
+): AttentionOverRanks {
   const { ring, ulysses, coordinates } = groups;
   const degree = ulysses?.size ?? 1;
   const ofRing = (place: number): readonly number[] =>
     sequence.sizes.slice(place * degree, (place + 1) * degree);
   const round =
     ring &&
-    ringAttention(ring, () =>
-      ring.members.map((_, place) => ofRing(place).reduce((sum, size) => sum + size, 0)),
+    ringAttention(
+      ring,
+      () => ring.members.map((_, place) => ofRing(place).reduce((sum, size) => sum + size, 0)),
+      takesPieces,
     );
   if (ulysses) return ulyssesAttention(ulysses, () => ofRing(coordinates.ring), round);
   return round ?? ((call, attend) => attend(call));

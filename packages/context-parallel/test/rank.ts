@@ -13,7 +13,16 @@ import {
 } from "@wan-ts/attention";
 import { joinRanks } from "@wan-ts/distributed";
 import { type ContextParallelPlan, Module } from "@wan-ts/nn";
-import { attention, type DType, Generator, scope, synchronize, Tensor } from "@wan-ts/tensor";
+import {
+  attention,
+  attentionInPieces,
+  type DType,
+  Generator,
+  type KeyPiece,
+  scope,
+  synchronize,
+  Tensor,
+} from "@wan-ts/tensor";
 import { ContextParallelizer, type ContextParallelOptions } from "../src/index.ts";
 
 interface Case {
@@ -25,13 +34,22 @@ interface Case {
   readonly offset?: number;
   /** Whether the backend keeps what rounding took from the log-sum-exp; by default so. */
   readonly residue?: boolean;
+  /** Whether the backend takes keys in pieces; by default not. */
+  readonly pieces?: boolean;
 }
 
 class Attend extends Module<AttentionCall, AttentionResult> {
-  protected override forward({ query, key, value, returnLogSumExp }: AttentionCall): AttentionResult {
+  protected override forward(call: AttentionCall): AttentionResult {
+    const { query, key, value, returnLogSumExp, following } = call;
+    if (following) return attentionInPieces(query, allPieces({ key, value }, following));
     const { logSumExpResidue, ...rounded } = attention(query, key, value, { returnLogSumExp });
     return residue && logSumExpResidue ? { ...rounded, logSumExpResidue } : rounded;
   }
+}
+
+function* allPieces(first: KeyPiece, following: Iterable<KeyPiece>): Iterable<KeyPiece> {
+  yield first;
+  yield* following;
 }
 
 class Whole extends Module<{ input: Tensor }, Tensor> {
@@ -74,6 +92,7 @@ const {
   options,
   offset = 0,
   residue = true,
+  pieces = false,
 } = JSON.parse(process.argv[2] ?? "") as Case;
 const ranks = joinRanks();
 if (!ranks) throw new Error("not started as a rank");
@@ -83,6 +102,7 @@ const dispatcher = new AttentionDispatcher(
       specificationVersion: 1,
       name: "kernel",
       rowInvariant: true,
+      keysInPieces: pieces,
       refusals: () => [],
       attend: (call) => attention(call.query, call.key, call.value),
     },
@@ -108,7 +128,7 @@ const parallelism = new ContextParallelizer(ranks).enable(
   for (let run = 0; run < 2; run++) {
     using output = model.call(input);
     const split = await output.floats();
-    if (ring === 1) {
+    if (ring === 1 || pieces) {
       expect(split).toEqual(before);
     } else {
       // In bfloat16 parts, their merger and the whole are each rounded once, by at most 2⁻⁸ of a value.

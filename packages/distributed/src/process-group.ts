@@ -174,10 +174,19 @@ export class ProcessGroup {
 
   /** Sends `input` to member `to`; resolves once it may be taken as sent. */
   async send(input: Tensor, to: number): Promise<void> {
-    using token = new Tensor(
+    using token = this.#sending(input, to);
+    await token.rawBytes();
+  }
+
+  /** Sends `input` to member `to` some time: where it fails, so do later collectives. */
+  post(input: Tensor, to: number): void {
+    this.#sending(input, to).dispose();
+  }
+
+  #sending(input: Tensor, to: number): Tensor {
+    return new Tensor(
       callOperation(() => this.#native.exchange(input.native, to, undefined, input.dtype, [], input.device)),
     );
-    await token.rawBytes();
   }
 
   /** The tensor that member `from` sends. */

@@ -68,14 +68,14 @@ export function chooseModelAttention(checkpoint: WanCheckpoint, options: LoadOpt
 
 /**
  * Makes sure that attention can be split over the ranks as `options` say, without any model: what loading
- * would refuse, for a process that plans a run or starts its ranks.
+ * would refuse, for a process that plans a run or starts its ranks. Returns what loading would choose.
  *
  * @throws {UnknownBackendError}, {UnsupportedAttentionError}, {ContextParallelError}.
  */
-export function checkModelAttention(checkpoint: WanCheckpoint, options: LoadOptions): void {
+export function checkModelAttention(checkpoint: WanCheckpoint, options: LoadOptions): ModelAttention {
   const attention = chooseModelAttention(checkpoint, options);
   const { parallel, ranks } = options;
-  if (!parallel) return;
+  if (!parallel) return attention;
   const worldSize = ranks?.world.size ?? 1;
   for (const [dispatcher, config] of [
     [attention.transformer, checkpoint.transformer],
@@ -85,6 +85,7 @@ export function checkModelAttention(checkpoint: WanCheckpoint, options: LoadOpti
     const degrees = chooseDegrees(parallel, { worldSize, heads: config.numAttentionHeads });
     requireAttentionOver(dispatcher, degrees, parallel);
   }
+  return attention;
 }
 
 function backendOf(backend: LoadOptions["attentionBackend"], model: AttendingModel): string | undefined {

@@ -1,7 +1,7 @@
 //! Products, convolutions and attention.
 
 use super::*;
-use tensor_runtime::operations::PartialAttention;
+use tensor_runtime::operations::{KeyPiece, PartialAttention, PieceEnd, PieceOutput};
 
 /// A linear layer.
 #[napi(catch_unwind)]
@@ -65,6 +65,55 @@ pub fn attention(
     .map_err(from_runtime)?;
     let sums = log_sum_exp.into_iter().flat_map(|sums| [sums.rounded, sums.residue]);
     Ok(std::iter::once(output).chain(sums).map(NativeTensor::from).collect())
+}
+
+/// How many keys of a dtype an attention in pieces takes at a time.
+#[napi(catch_unwind)]
+pub fn keys_of_attention_block(dtype: String) -> Result<u32> {
+    let dtype = to_dtype("keysOfAttentionBlock", &dtype)?;
+    Ok(operations::keys_of_attention_block(cpu(), dtype) as u32)
+}
+
+/// Attention to the next keys of a sequence: what is left over, if there is anything, then a piece.
+/// Returns what is to be carried to the next, or after the last what [`attention`] does.
+#[napi(catch_unwind)]
+pub fn attention_piece(
+    query: &NativeTensor,
+    keys: Vec<&NativeTensor>,
+    values: Vec<&NativeTensor>,
+    carried: Option<&NativeTensor>,
+    scale: f64,
+    is_last: bool,
+    with_log_sum_exp: bool,
+) -> Result<Vec<NativeTensor>> {
+    let (left, piece) = match (&keys[..], &values[..]) {
+        ([key], [value]) => (None, KeyPiece { key: key.get()?, value: value.get()? }),
+        ([left_key, key], [left_value, value]) => (
+            Some(KeyPiece { key: left_key.get()?, value: left_value.get()? }),
+            KeyPiece { key: key.get()?, value: value.get()? },
+        ),
+        _ => {
+            let found = format!("{} keys and {} values", keys.len(), values.len());
+            return Err(error::argument("attentionPiece", "keys", "one or two, as values", found));
+        }
+    };
+    let end = if is_last { PieceEnd::Finish { with_log_sum_exp } } else { PieceEnd::Carry };
+    let output = operations::attention_piece(
+        cpu(),
+        query.get()?,
+        left,
+        piece,
+        optional(carried)?.as_ref(),
+        scale,
+        end,
+    )
+    .map_err(from_runtime)?;
+    let (first, sums) = match output {
+        PieceOutput::Carried(carried) => (carried, None),
+        PieceOutput::Attended(output, sums) => (output, sums),
+    };
+    let sums = sums.into_iter().flat_map(|sums| [sums.rounded, sums.residue]);
+    Ok(std::iter::once(first).chain(sums).map(NativeTensor::from).collect())
 }
 
 /// Attention over the keys of two parts: its output, its log-sum-exp and the residue of that.

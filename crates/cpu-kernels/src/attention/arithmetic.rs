@@ -6,7 +6,7 @@
 //! everything between an entry point and an intrinsic is `#[inline(always)]`, so that it is compiled
 //! with those features too.
 
-use super::pack::{KeyBlock, Rows};
+use super::pack::{KeyBlock, KeyRows};
 use super::task::{Task, TaskScratch};
 
 /// Rows of the per-tile arrays of maxima, sums and factors: no tile has more.
@@ -127,9 +127,9 @@ pub(super) trait Arithmetic: Sized + 'static {
         sums: *mut f32,
     );
     /// [`super::pack::pack_keys`].
-    unsafe fn pack_keys(source: Rows, head_size: usize, block: KeyBlock, target: *mut u32);
+    unsafe fn pack_keys(source: KeyRows, head_size: usize, block: KeyBlock, target: *mut u32);
     /// [`super::pack::pack_values`].
-    unsafe fn pack_values(source: Rows, head_size: usize, block: KeyBlock, target: *mut u32);
+    unsafe fn pack_values(source: KeyRows, head_size: usize, block: KeyBlock, target: *mut u32);
     /// [`super::task::attend`].
     unsafe fn attend(task: &Task, scratch: &TaskScratch);
 }
@@ -213,14 +213,14 @@ macro_rules! entry_points {
         }
 
         unsafe fn pack_keys(
-            source: $crate::attention::pack::Rows,
+            source: $crate::attention::pack::KeyRows,
             head_size: usize,
             block: $crate::attention::pack::KeyBlock,
             target: *mut u32,
         ) {
             $(#[$features])?
             unsafe fn compiled(
-                source: $crate::attention::pack::Rows,
+                source: $crate::attention::pack::KeyRows,
                 head_size: usize,
                 block: $crate::attention::pack::KeyBlock,
                 target: *mut u32,
@@ -235,14 +235,14 @@ macro_rules! entry_points {
         }
 
         unsafe fn pack_values(
-            source: $crate::attention::pack::Rows,
+            source: $crate::attention::pack::KeyRows,
             head_size: usize,
             block: $crate::attention::pack::KeyBlock,
             target: *mut u32,
         ) {
             $(#[$features])?
             unsafe fn compiled(
-                source: $crate::attention::pack::Rows,
+                source: $crate::attention::pack::KeyRows,
                 head_size: usize,
                 block: $crate::attention::pack::KeyBlock,
                 target: *mut u32,

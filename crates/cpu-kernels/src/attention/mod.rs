@@ -17,6 +17,7 @@ mod avx512_bf16;
 mod driver;
 mod exponential;
 mod pack;
+mod pieces;
 mod portable;
 mod product;
 mod schedule;
@@ -25,8 +26,10 @@ mod task;
 #[cfg(test)]
 mod tests;
 
+pub use pieces::{PieceArguments, PieceResult, attention_to_piece, carried_length, keys_of_block};
+
 use crate::{Cpu, DType, InstructionSet, TensorMut, TensorRef};
-use driver::run;
+use driver::{Step, StepResult, run};
 
 /// The greatest head size.
 pub const MAX_HEAD_SIZE: usize = 1024;
@@ -78,30 +81,72 @@ pub struct LogSumExp<'a> {
 /// [`MAX_HEAD_SIZE`]. The tensor runtime checks what users give before it calls.
 pub fn attention(cpu: &Cpu, arguments: &AttentionArguments) {
     check(arguments);
-    // The set is the widest that may be used, which need not be one that this machine has.
-    let instruction_set = cpu.instruction_set.min(InstructionSet::detect());
-    // SAFETY: the arguments are checked, and the machine has the instruction set.
+    let AttentionArguments { query, key, value, mask, scale, output, log_sum_exp } = arguments;
+    let step = Step {
+        query,
+        left: None,
+        key,
+        value,
+        key_count: key.shape()[1],
+        mask: mask.as_ref(),
+        scale: *scale,
+        carried: None,
+        result: StepResult::Attended { output, log_sum_exp: log_sum_exp.as_ref() },
+    };
+    compute(cpu, &step);
+}
+
+fn compute(cpu: &Cpu, step: &Step) {
+    // SAFETY: every caller has checked the step's tensors, and the machine has the instruction set.
     unsafe {
-        match (instruction_set, arguments.query.dtype) {
+        match (available(cpu.instruction_set), step.query.dtype) {
             #[cfg(target_arch = "x86_64")]
             (InstructionSet::Avx512Bf16, DType::BFloat16) => {
-                run::<avx512_bf16::Avx512Bf16>(cpu, arguments);
+                run::<avx512_bf16::Avx512Bf16>(cpu, step);
             }
             #[cfg(target_arch = "x86_64")]
             (InstructionSet::Avx512Bf16 | InstructionSet::Avx512, _) => {
-                run::<avx512::Avx512>(cpu, arguments);
+                run::<avx512::Avx512>(cpu, step);
             }
             #[cfg(target_arch = "x86_64")]
-            (InstructionSet::Avx2, _) => run::<avx2::Avx2>(cpu, arguments),
-            _ => run::<portable::Portable>(cpu, arguments),
+            (InstructionSet::Avx2, _) => run::<avx2::Avx2>(cpu, step),
+            _ => run::<portable::Portable>(cpu, step),
         }
     }
+}
+
+/// The set to compute with: `allowed` is the widest that may be used, which need not be one that this
+/// machine has.
+fn available(allowed: InstructionSet) -> InstructionSet {
+    allowed.min(InstructionSet::detect())
 }
 
 /// # Panics
 /// As [`attention`].
 fn check(arguments: &AttentionArguments) {
     let AttentionArguments { query, key, value, mask, output, log_sum_exp, .. } = arguments;
+    check_inputs(query, key, value);
+    check_outputs(query, output, log_sum_exp.as_ref());
+    let (&[batch, queries, heads, _], keys) = (query.shape(), key.shape()[1]) else {
+        unreachable!("just checked")
+    };
+    if let Some(mask) = mask {
+        assert_eq!(mask.dtype, DType::Float32, "dtype of mask");
+        let whole = [batch, heads, queries, keys];
+        let fits = mask.shape().len() == 4
+            && mask.shape().iter().zip(whole).all(|(have, want)| *have == want || *have == 1);
+        assert!(fits, "mask has shape {:?}, which doesn't repeat to {whole:?}", mask.shape());
+        assert!(
+            mask.shape()[3] <= 1 || mask.strides()[3] <= 1,
+            "mask has a stride of {} between keys, not 0 or 1",
+            mask.strides()[3]
+        );
+    }
+}
+
+/// # Panics
+/// As [`attention`].
+fn check_inputs(query: &TensorRef, key: &TensorRef, value: &TensorRef) {
     let &[batch, queries, heads, head_size] = query.shape() else {
         panic!("query has shape {:?}, not (batch, queries, heads, head size)", query.shape());
     };
@@ -123,24 +168,17 @@ fn check(arguments: &AttentionArguments) {
             tensor.strides()[3]
         );
     }
+}
+
+/// # Panics
+/// As [`attention`].
+fn check_outputs(query: &TensorRef, output: &TensorMut, log_sum_exp: Option<&LogSumExp>) {
     assert_eq!(output.shape(), query.shape(), "shape of output");
     assert_eq!(output.dtype, query.dtype, "dtype of output");
     if let Some(LogSumExp { rounded, residue }) = log_sum_exp {
         for (name, tensor) in [("log_sum_exp", rounded), ("residue", residue)] {
-            assert_eq!(tensor.shape(), [batch, queries, heads], "shape of {name}");
+            assert_eq!(tensor.shape(), &query.shape()[..3], "shape of {name}");
             assert_eq!(tensor.dtype, DType::Float32, "dtype of {name}");
         }
-    }
-    if let Some(mask) = mask {
-        assert_eq!(mask.dtype, DType::Float32, "dtype of mask");
-        let whole = [batch, heads, queries, keys];
-        let fits = mask.shape().len() == 4
-            && mask.shape().iter().zip(whole).all(|(have, want)| *have == want || *have == 1);
-        assert!(fits, "mask has shape {:?}, which doesn't repeat to {whole:?}", mask.shape());
-        assert!(
-            mask.shape()[3] <= 1 || mask.strides()[3] <= 1,
-            "mask has a stride of {} between keys, not 0 or 1",
-            mask.strides()[3]
-        );
     }
 }

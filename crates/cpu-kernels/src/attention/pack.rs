@@ -33,7 +33,42 @@ impl Rows {
     }
 }
 
-/// A run of keys, counted from key 0 of the sequence.
+/// The keys or values of one head, in the order of the sequence: some that an earlier step left over,
+/// then those of a tensor.
+#[derive(Clone, Copy)]
+pub(super) struct KeyRows {
+    /// What is left over.
+    pub left: Rows,
+    /// How many those are.
+    pub left_count: usize,
+    /// What follows.
+    pub rows: Rows,
+}
+
+impl KeyRows {
+    /// The element at `column` of a row.
+    ///
+    /// # Safety
+    /// The tensors have that element.
+    #[inline(always)]
+    unsafe fn at(self, row: usize, column: usize) -> *const u8 {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if row < self.left_count {
+                self.left.at(row, column)
+            } else {
+                self.rows.at(row - self.left_count, column)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn dtype(self) -> DType {
+        self.rows.dtype
+    }
+}
+
+/// A run of keys, counted from the first that a step has.
 #[derive(Clone, Copy)]
 pub(super) struct KeyBlock {
     /// The first key.
@@ -130,7 +165,7 @@ struct Stage([u32; STAGE_ROWS * STAGE_STRIDE]);
 /// [`packed_key_words`] of the block at `target`.
 #[inline(always)]
 pub(super) unsafe fn pack_keys<A: Arithmetic>(
-    source: Rows,
+    source: KeyRows,
     head_size: usize,
     block: KeyBlock,
     target: *mut u32,
@@ -148,7 +183,7 @@ pub(super) unsafe fn pack_keys<A: Arithmetic>(
                 let row = stage.add(lane * STAGE_STRIDE);
                 if key + lane < block.count {
                     let source_row = source.at(block.first + key + lane, 0);
-                    pack_row::<A>(source_row, source.dtype, head_size, row);
+                    pack_row::<A>(source_row, source.dtype(), head_size, row);
                 } else {
                     row.write_bytes(0, depth);
                 }
@@ -166,7 +201,7 @@ pub(super) unsafe fn pack_keys<A: Arithmetic>(
 /// [`packed_value_words`] of the block at `target`.
 #[inline(always)]
 pub(super) unsafe fn pack_values<A: Arithmetic>(
-    source: Rows,
+    source: KeyRows,
     head_size: usize,
     block: KeyBlock,
     target: *mut u32,
@@ -185,7 +220,7 @@ pub(super) unsafe fn pack_values<A: Arithmetic>(
                 let target = target.add(panel * depth + step * width + column % (2 * lanes));
                 let first = source.at(block.first + key, column);
                 if A::PAIR == 1 {
-                    pack_row::<A>(first, source.dtype, count, target);
+                    pack_row::<A>(first, source.dtype(), count, target);
                     target.add(count).write_bytes(0, lanes - count);
                 } else {
                     let second = (key + 1 < block.count)

@@ -1,7 +1,9 @@
-//! One task: a run of query rows of one head against all its keys.
+//! One task: a run of query rows of one head against its keys.
 
 use super::arithmetic::{Arithmetic, lanes};
-use super::pack::{Rows, key_blocks, pack_query, packed_key_words, packed_value_words, write_row};
+use super::pack::{
+    KeyRows, Rows, key_blocks, pack_query, packed_key_words, packed_value_words, write_row,
+};
 use super::schedule::part;
 use super::softmax::{MaskRows, RowState, apply_scale_and_mask, softmax};
 use crate::DType;
@@ -14,7 +16,35 @@ pub(super) enum Keys {
     /// Packed before, for all tasks of the head.
     Packed { keys: *const u32, values: *const u32 },
     /// In the tensors: the task is the head's only one and packs each block as it comes to it.
-    Source { key: Rows, value: Rows },
+    Source { key: KeyRows, value: KeyRows },
+}
+
+/// Where rows of the carried sums lie: float32, each row its greatest score, the sum of its
+/// exponentials, and the sums of its channels.
+#[derive(Clone, Copy)]
+pub(super) struct CarriedRows {
+    /// The first row.
+    pub data: *mut f32,
+    /// Elements between rows.
+    pub stride: usize,
+}
+
+/// What a task leaves. Pointers are to its first row.
+#[derive(Clone, Copy)]
+pub(super) enum Result {
+    /// The attention.
+    Attended {
+        output: *mut u8,
+        output_dtype: DType,
+        /// Elements between output rows.
+        output_stride: usize,
+        /// Of the rounded log-sum-exp and its residue.
+        log_sum_exp: Option<[*mut f32; 2]>,
+        /// Elements between rows of either.
+        log_sum_exp_stride: usize,
+    },
+    /// The sums so far, for the keys that follow.
+    Carried(CarriedRows),
 }
 
 /// What a task computes. Pointers are to its first row.
@@ -26,14 +56,9 @@ pub(super) struct Task {
     pub keys: Keys,
     pub scale: f32,
     pub mask: Option<MaskRows>,
-    pub output: *mut u8,
-    pub output_dtype: DType,
-    /// Elements between output rows.
-    pub output_stride: usize,
-    /// Of the rounded log-sum-exp and its residue.
-    pub log_sum_exp: Option<[*mut f32; 2]>,
-    /// Elements between rows of either.
-    pub log_sum_exp_stride: usize,
+    /// The sums over the keys before these; none at the first.
+    pub carried: Option<CarriedRows>,
+    pub result: Result,
 }
 
 /// Memory of a thread, used by one task after the other.
@@ -66,7 +91,7 @@ impl TaskScratch {
     }
 }
 
-/// Computes a task's rows of the output and of the log-sum-exp.
+/// Computes a task's rows of its result.
 ///
 /// # Safety
 /// The instruction set of `A`; the task's pointers are good for what they stand for, and nobody else
@@ -95,6 +120,17 @@ pub(super) unsafe fn attend<A: Arithmetic>(task: &Task, scratch: &TaskScratch) {
             states.add(index).write(RowState::START);
         }
         let states = std::slice::from_raw_parts_mut(states, tiles);
+        if let Some(carried) = task.carried {
+            for (index, state) in states.iter_mut().enumerate() {
+                let (first, rows) = part(task.rows, tiles, index);
+                for row in 0..rows {
+                    let source = carried.data.add((first + row) * carried.stride);
+                    (state.maximum[row], state.sum[row]) = (*source, *source.add(1));
+                    let sums = sums.add((first + row) * columns);
+                    sums.copy_from_nonoverlapping(source.add(CARRIED_SCALARS), task.head_size);
+                }
+            }
+        }
         for block in key_blocks::<A>(task.key_count) {
             let (keys, values) = match task.keys {
                 Keys::Packed { keys, values } => (
@@ -132,39 +168,61 @@ pub(super) unsafe fn attend<A: Arithmetic>(task: &Task, scratch: &TaskScratch) {
             for row in 0..rows {
                 let sums = sums.add((first + row) * columns);
                 let sums = std::slice::from_raw_parts(sums, task.head_size);
-                finish_row(task, first + row, sums, state.maximum[row], state.sum[row], score_unit);
+                let sum =
+                    RowSum { maximum: state.maximum[row], sum: state.sum[row], channels: sums };
+                finish_row(&task.result, first + row, sum, score_unit);
             }
         }
     }
 }
 
-/// Writes the output and the log-sum-exp of a row.
-///
-/// # Safety
-/// The task's outputs have that row.
-#[inline(always)]
-unsafe fn finish_row(
-    task: &Task,
-    row: usize,
-    sums: &[f32],
+/// Scalars of a row of carried sums, before its channels.
+pub(super) const CARRIED_SCALARS: usize = 2;
+
+/// What has been summed of a row.
+struct RowSum<'a> {
     maximum: f32,
     sum: f32,
-    score_unit: f32,
-) {
+    channels: &'a [f32],
+}
+
+/// Writes a row of the result.
+///
+/// # Safety
+/// The result has that row.
+#[inline(always)]
+unsafe fn finish_row(result: &Result, row: usize, row_sum: RowSum, score_unit: f32) {
+    let RowSum { maximum, sum, channels } = row_sum;
     // SAFETY: the caller's promise.
     unsafe {
-        let target = task.output.add(row * task.output_stride * task.output_dtype.size());
-        if sum == 0.0 {
-            // No key, or none that isn't masked: bits of zero are zeros in every float type.
-            target.write_bytes(0, sums.len() * task.output_dtype.size());
-        } else {
-            write_row(sums, 1.0 / sum, task.output_dtype, target);
-        }
-        if let Some(targets) = task.log_sum_exp {
-            let exact = f64::from(maximum) * f64::from(score_unit) + f64::from(sum).ln();
-            let exact = if sum == 0.0 { f64::NEG_INFINITY } else { exact };
-            for (target, value) in targets.into_iter().zip(two_floats(exact)) {
-                *target.add(row * task.log_sum_exp_stride) = value;
+        match *result {
+            Result::Carried(CarriedRows { data, stride }) => {
+                let target = data.add(row * stride);
+                (*target, *target.add(1)) = (maximum, sum);
+                let target = target.add(CARRIED_SCALARS);
+                target.copy_from_nonoverlapping(channels.as_ptr(), channels.len());
+            }
+            Result::Attended {
+                output,
+                output_dtype,
+                output_stride,
+                log_sum_exp,
+                log_sum_exp_stride,
+            } => {
+                let target = output.add(row * output_stride * output_dtype.size());
+                if sum == 0.0 {
+                    // No key, or none that isn't masked: bits of zero are zeros in every float type.
+                    target.write_bytes(0, channels.len() * output_dtype.size());
+                } else {
+                    write_row(channels, 1.0 / sum, output_dtype, target);
+                }
+                if let Some(targets) = log_sum_exp {
+                    let exact = f64::from(maximum) * f64::from(score_unit) + f64::from(sum).ln();
+                    let exact = if sum == 0.0 { f64::NEG_INFINITY } else { exact };
+                    for (target, value) in targets.into_iter().zip(two_floats(exact)) {
+                        *target.add(row * log_sum_exp_stride) = value;
+                    }
+                }
             }
         }
     }

@@ -37,24 +37,9 @@ pub fn attention(
     scale: f64,
     with_log_sum_exp: bool,
 ) -> Result<(Tensor, Option<LogSumExp>), RuntimeError> {
-    check::is_float(NAME, "query", query)?;
-    let &[batch, queries, heads, size] = query.shape() else {
-        return Err(RuntimeError::shape(NAME, "query", "(B, S, H, D)", query.shape()));
-    };
-    if !(1..=MAX_HEAD_SIZE).contains(&size) {
-        let expected = format!("(B, S, H, D), D from 1 to {MAX_HEAD_SIZE}");
-        return Err(RuntimeError::shape(NAME, "query", expected, query.shape()));
-    }
-    let keys = key.shape().get(1).copied().unwrap_or_default();
-    let expected = [batch, keys, heads, size];
-    for (argument, tensor) in [("key", key), ("value", value)] {
-        check::has_dtype_of(NAME, argument, tensor, "query", query)?;
-        let reason = format!("(B, Sk, H, D) with query {:?}", query.shape());
-        check::has_shape(NAME, argument, tensor, &expected, &reason)?;
-    }
-    if !scale.is_finite() {
-        return Err(RuntimeError::argument(NAME, "scale", "a finite number", scale));
-    }
+    check_inputs(NAME, query, key, value, scale)?;
+    let &[batch, queries, heads, _] = query.shape() else { unreachable!("just checked") };
+    let keys = key.shape()[1];
     let mut inputs = vec![
         with_whole_rows(stream, query)?,
         with_whole_rows(stream, key)?,
@@ -83,6 +68,36 @@ pub fn attention(
         let [output] = stream.submit(NAME, inputs, [output], cpu, cuda)?;
         Ok((output, None))
     }
+}
+
+/// Refuses what isn't a query (B, Sq, H, D), a key and a value (B, Sk, H, D) of one float type, and a
+/// finite scale.
+pub(super) fn check_inputs(
+    operation: &'static str,
+    query: &Tensor,
+    key: &Tensor,
+    value: &Tensor,
+    scale: f64,
+) -> Result<(), RuntimeError> {
+    check::is_float(operation, "query", query)?;
+    let &[batch, _, heads, size] = query.shape() else {
+        return Err(RuntimeError::shape(operation, "query", "(B, S, H, D)", query.shape()));
+    };
+    if !(1..=MAX_HEAD_SIZE).contains(&size) {
+        let expected = format!("(B, S, H, D), D from 1 to {MAX_HEAD_SIZE}");
+        return Err(RuntimeError::shape(operation, "query", expected, query.shape()));
+    }
+    let keys = key.shape().get(1).copied().unwrap_or_default();
+    let expected = [batch, keys, heads, size];
+    for (argument, tensor) in [("key", key), ("value", value)] {
+        check::has_dtype_of(operation, argument, tensor, "query", query)?;
+        let reason = format!("(B, Sk, H, D) with query {:?}", query.shape());
+        check::has_shape(operation, argument, tensor, &expected, &reason)?;
+    }
+    if !scale.is_finite() {
+        return Err(RuntimeError::argument(operation, "scale", "a finite number", scale));
+    }
+    Ok(())
 }
 
 fn run(cpu: &Cpu, inputs: &[TensorRef], outputs: &[TensorMut], scale: f32) {
@@ -130,7 +145,7 @@ fn run_on_gpu(
 }
 
 /// The view again, for arguments that own theirs.
-fn handed_over<'a>(output: &'a TensorMut<'_>) -> TensorMut<'a> {
+pub(super) fn handed_over<'a>(output: &'a TensorMut<'_>) -> TensorMut<'a> {
     let data = match output.dtype.size() {
         2 => output.as_mut_ptr::<u16>().cast(),
         _ => output.as_mut_ptr::<f32>().cast(),

@@ -7,6 +7,7 @@
 mod activation;
 mod all_finite;
 mod attention;
+mod attention_piece;
 mod binary;
 mod blockwise;
 mod channel_norm;
@@ -37,6 +38,9 @@ mod weighted_sum;
 pub use activation::{Activation, activation};
 pub use all_finite::all_finite;
 pub use attention::{LogSumExp, attention};
+pub use attention_piece::{
+    KeyPiece, PieceEnd, PieceOutput, attention_piece, keys_of_attention_block,
+};
 pub use binary::{BinaryOperation, binary, binary_scalar};
 pub use blockwise::{dequantize_blockwise, quantize_blockwise};
 pub use channel_norm::{ChannelNormOptions, channel_norm};

@@ -17,7 +17,7 @@ export function accuracyCase(family: string, setup: AttentionSetup): Conformance
     family,
     name,
     request: requestOf(setup),
-    needsRowInvariance: false,
+    needs: undefined,
     run: (backend, device) => expectNoLeak(name, () => compare(name, setup, backend, device)),
   };
 }

@@ -9,8 +9,8 @@ export interface ConformanceCase {
   readonly name: string;
   /** What it asks for, on the processor: a backend that refuses is not tried. */
   readonly request: AttentionRequest;
-  /** It checks {@link AttentionBackend.rowInvariant}: a backend that doesn't declare it is not tried. */
-  readonly needsRowInvariance: boolean;
+  /** What it checks that a backend need not be: one that doesn't declare it is not tried. */
+  readonly needs: "rowInvariant" | "keysInPieces" | undefined;
   /**
    * Runs the case with tensors of `device`, by default the processor's.
    *
@@ -21,7 +21,7 @@ export interface ConformanceCase {
 
 /** Why a backend is not tried in a case on `device` by its own declaration, or undefined where it is. */
 export function declaredUnsupported(
-  { request, needsRowInvariance }: Pick<ConformanceCase, "request" | "needsRowInvariance">,
+  { request, needs }: Pick<ConformanceCase, "request" | "needs">,
   backend: AttentionBackend,
   device: Device = "cpu",
 ): string | undefined {
@@ -30,5 +30,5 @@ export function declaredUnsupported(
     const told = refusals.map(({ property, found, supported }) => `${property} ${found} (has ${supported})`);
     return told.join(", ");
   }
-  return needsRowInvariance && !backend.rowInvariant ? "rowInvariant is not declared" : undefined;
+  return needs && !backend[needs] ? `${needs} is not declared` : undefined;
 }

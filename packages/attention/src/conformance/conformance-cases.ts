@@ -5,6 +5,7 @@ import { lengthCases } from "./families/lengths.ts";
 import { logSumExpCases } from "./families/log-sum-exp.ts";
 import { maskCases } from "./families/masks.ts";
 import { nonFiniteCases } from "./families/non-finite.ts";
+import { piecesCases } from "./families/pieces.ts";
 import { rowInvarianceCases } from "./families/row-invariance.ts";
 import { scaleCases } from "./families/scales.ts";
 import { strideCases } from "./families/strides.ts";
@@ -21,5 +22,6 @@ export function conformanceCases(): ConformanceCase[] {
     ...nonFiniteCases(),
     ...strideCases(),
     ...rowInvarianceCases(),
+    ...piecesCases(),
   ];
 }

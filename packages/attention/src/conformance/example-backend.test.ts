@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { Tensor } from "@wan-ts/tensor";
+import { concatenate, Tensor } from "@wan-ts/tensor";
 import type { AttentionBackend, AttentionCall, AttentionResult } from "../backend.ts";
 import { runConformance, supportTable } from "./index.ts";
 
@@ -46,7 +46,9 @@ describe("the example of the documentation", () => {
     const report = await runConformance(new Example());
     expect(report.results.filter((result) => result.outcome === "failed")).toEqual([]);
     const refused = report.results.filter((result) => result.outcome === "unsupported");
-    expect(refused.every((result) => result.case.request.mask)).toBe(true);
+    expect(refused.every(({ case: { request, needs } }) => request.mask || needs === "keysInPieces")).toBe(
+      true,
+    );
     expect(report.passed + report.unsupported).toBe(report.results.length);
     expect(report.passed).toBeGreaterThan(100);
     expect(supportTable([report])).toContain("| masks | float16 | unsupported |");
@@ -168,5 +170,26 @@ describe("the suite", () => {
     const undeclared: AttentionBackend = { ...neighbourly, rowInvariant: false };
     const report = await runConformance(undeclared, { filter: "rowInvariance(" });
     expect(report).toMatchObject({ passed: 0, failed: 0, unsupported: report.results.length });
+  });
+
+  test("notices keys in pieces that are left out", async () => {
+    const inPieces = (attend: Parameters<typeof broken>[0]): AttentionBackend => ({
+      ...broken(attend),
+      keysInPieces: true,
+    });
+    const joining = inPieces(({ following = [], ...call }, right) => {
+      const [keys, values] = [[call.key.share()], [call.value.share()]];
+      for (const { key, value } of following) {
+        keys.push(key.share());
+        values.push(value.share());
+      }
+      using key = concatenate(keys, 1);
+      using value = concatenate(values, 1);
+      for (const tensor of [...keys, ...values]) tensor.dispose();
+      return right.attend({ ...call, key, value });
+    });
+    expect(await failures(joining, "keysInPieces(dtype=float32")).toEqual([]);
+    const first = inPieces((call, right) => right.attend({ ...call, following: undefined }));
+    expect((await failures(first, "keysInPieces(dtype=float32")).length).toBeGreaterThan(9);
   });
 });

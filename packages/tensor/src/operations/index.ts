@@ -7,6 +7,7 @@ export {
   mergeAttention,
   type PartialAttention,
 } from "./attention.ts";
+export { attentionInPieces, type KeyPiece } from "./attention-in-pieces.ts";
 export { type Conv3dOptions, conv3d } from "./conv3d.ts";
 export { embedding } from "./embedding.ts";
 export { allFinite } from "./finite.ts";

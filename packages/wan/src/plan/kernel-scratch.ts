@@ -34,7 +34,8 @@ export function kernelScratch(
       const packed = elements(second) * packedSize;
       return weight + Math.min(sharedBytes, packed) + threads * productTaskBytes;
     }
-    case "attention": {
+    case "attention":
+    case "attentionPiece": {
       const [batch = 0, keys = 0, heads = 0, headDim = 0] = second.shape;
       const head = 2 * keys * headDim * packedSize;
       return Math.min(batch * heads * head, Math.max(packedHeadsBytes, head)) + threads * attentionTaskBytes;

@@ -33,7 +33,8 @@ function flopsOf({ operation, inputs, outputs }: RehearsedOperation): Pick<Opera
       const [, ...patch] = inputs[1]?.shape ?? []; // (C, kT, kH, kW) of the weight.
       return { kind: "conv3d", flops: 2 * results * product(patch) };
     }
-    case "attention": {
+    case "attention":
+    case "attentionPiece": {
       const [batch = 0, queries = 0, heads = 0, headDim = 0] = inputs[0]?.shape ?? [];
       const keys = inputs[1]?.shape[1] ?? 0;
       // Scores, then their sums of values.

@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import { type AttentionBackend, AttentionRegistry } from "@wan-ts/attention";
+import { NativeAttentionBackend } from "@wan-ts/attention-native";
 import { ContextParallelError } from "@wan-ts/context-parallel";
 import { loadImage } from "@wan-ts/media";
 import { memory, synchronize } from "@wan-ts/tensor";
@@ -24,6 +26,7 @@ async function planned(
   worldSize: number,
   options: Parameters<typeof planRanks>[4],
   changes: Partial<RunOptions["generate"]> = {},
+  load: RunOptions["load"] = {},
 ): Promise<RanksPlan> {
   const checkpoint = await openCheckpoint(tiny);
   const image = await loadImage(join(tiny, "sample.png"));
@@ -35,7 +38,7 @@ async function planned(
     numFrames: 13,
     numInferenceSteps: steps,
   };
-  const run: RunOptions = { load: { dtype: "float32" }, generate: { ...generate, ...changes } };
+  const run: RunOptions = { load: { dtype: "float32", ...load }, generate: { ...generate, ...changes } };
   const alone = await planRun(checkpoint, run, machine);
   return planRanks(checkpoint, run, machine, { worldSize, bandwidth: 1e9 }, options, alone);
 }
@@ -64,6 +67,21 @@ describe("planRanks", () => {
 
   test("a ring hands keys and values on once a hop", async () => {
     const { perBlock } = await planned(4, { ringDegree: 4 });
+    // Keys and values of three ranks are sent on, and those of three received, each in its turn.
+    expect(perBlock).toEqual([{ collective: "send-receive", count: 12, bytes: expect.any(Number) }]);
+  });
+
+  test("a ring for a backend that takes no pieces sends and receives at once", async () => {
+    const native = new NativeAttentionBackend();
+    const whole: AttentionBackend = {
+      specificationVersion: 1,
+      name: "whole",
+      rowInvariant: true,
+      refusals: (request) => native.refusals(request),
+      attend: (call) => native.attend(call),
+    };
+    const attention = new AttentionRegistry([whole]);
+    const { perBlock } = await planned(4, { ringDegree: 4 }, {}, { attention });
     expect(perBlock).toEqual([{ collective: "send-receive", count: 6, bytes: expect.any(Number) }]);
   });
 

@@ -1,3 +1,5 @@
+import { type AttentionBackend, AttentionRegistry } from "@wan-ts/attention";
+import { CudaAttentionBackend, NativeAttentionBackend } from "@wan-ts/attention-native";
 import { plannedRanks } from "@wan-ts/distributed";
 import type { WanVae } from "@wan-ts/models";
 import type { ModuleNode } from "@wan-ts/nn";
@@ -54,15 +56,16 @@ export interface RehearsedRun {
 /**
  * Goes through a run by its own code, without values: weights are mapped and not read, nothing is
  * computed. Concerns the whole process, as {@link Rehearsal} does. Attention backends are checked, and then
- * attention is taken to be that of the CPU kernels, as a backend of another kind might compute at once.
+ * attention is taken to be that of wan-ts's kernels, as a backend of another kind might compute at once.
  *
  * @throws whatever opening, loading and checking the run throws.
  */
 export async function rehearseRun(checkpoint: WanCheckpoint, run: RunOptions): Promise<RehearsedRun> {
   const task = run.load?.task ?? chooseTask(checkpoint, run.generate);
   const sizes = checkGenerateOptions(checkpoint, run.generate, task);
-  checkModelAttention(checkpoint, run.load ?? {});
-  const load = { ...run.load, task, attention: undefined, attentionBackend: undefined };
+  const { transformer } = checkModelAttention(checkpoint, run.load ?? {});
+  const attention = registryLike(transformer.backend);
+  const load = { ...run.load, task, attention, attentionBackend: undefined };
   using rehearsal = new Rehearsal();
   // On demand, so that each part's weights can be looked at by themselves. What is exchanged counts
   // where the run does it: with models on demand these decode, below.
@@ -105,6 +108,21 @@ export async function rehearseRun(checkpoint: WanCheckpoint, run: RunOptions): P
     end("decode");
   }
   return { sizes, parts, stages };
+}
+
+/** The kernels, which a ring hands keys and values round for as it does for `backend`. */
+function registryLike({ keysInPieces }: AttentionBackend): AttentionRegistry | undefined {
+  if (keysInPieces) return undefined;
+  const kernels = [new NativeAttentionBackend(), new CudaAttentionBackend()];
+  return new AttentionRegistry(
+    kernels.map((backend) => ({
+      specificationVersion: 1,
+      name: backend.name,
+      rowInvariant: backend.rowInvariant,
+      refusals: (request) => backend.refusals(request),
+      attend: (call) => backend.attend(call),
+    })),
+  );
 }
 
 function latentShape({ vae }: WanCheckpoint, sizes: RunSizes): number[] {

@@ -4,6 +4,7 @@ mod accuracy;
 mod exponentials;
 mod invariance;
 mod parts;
+mod pieces;
 mod problem;
 mod refusals;
 mod special;

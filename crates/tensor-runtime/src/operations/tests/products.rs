@@ -321,3 +321,65 @@ fn attention_refuses_what_doesnt_fit() {
         assert_refused(result, ErrorCode::Argument, "attention", "scale");
     }
 }
+
+#[test]
+fn attention_to_pieces_takes_any_layout_and_refuses_what_doesnt_fit() {
+    let stream = stream();
+    let single = DType::Float32;
+    for dtype in FLOATS {
+        let block = keys_of_attention_block(&stream, dtype);
+        let keys = block + 30;
+        let query = random(dtype, &[2, 5, 3, 8], 1, 1.0).0;
+        let [key, value] = [2, 3].map(|seed| random(dtype, &[2, keys, 3, 8], seed, 1.0).0);
+        let (whole, _) = attention(&stream, &query, &key, &value, None, 0.4, false).unwrap();
+        let bytes = stream.read_blocking(whole).unwrap();
+        for layout in 0..3 {
+            let view = |tensor: Tensor| {
+                let mut views = layouts(&stream, &tensor);
+                views.swap_remove(layout.min(views.len() - 1))
+            };
+            let part = |start, end| {
+                [&key, &value].map(|tensor| view(tensor.sliced(1, start, end).unwrap()))
+            };
+            let [first, rest, last] =
+                [part(0, block + 9), part(block, block + 9), part(block + 9, keys)];
+            let step =
+                |left: Option<&[Tensor; 2]>, piece: &[Tensor; 2], carried: Option<&Tensor>, end| {
+                    let of = |[key, value]: &'_ [Tensor; 2]| (key.clone(), value.clone());
+                    let (key, value) = of(piece);
+                    let left = left.map(of);
+                    attention_piece(
+                        &stream,
+                        &view(query.clone()),
+                        left.as_ref().map(|(key, value)| KeyPiece { key, value }),
+                        KeyPiece { key: &key, value: &value },
+                        carried,
+                        0.4,
+                        end,
+                    )
+                };
+            let finish = PieceEnd::Finish { with_log_sum_exp: true };
+            let PieceOutput::Carried(sums) = step(None, &first, None, PieceEnd::Carry).unwrap()
+            else {
+                panic!("more keys follow");
+            };
+            let PieceOutput::Attended(output, Some(_)) =
+                step(Some(&rest), &last, Some(&sums), finish).unwrap()
+            else {
+                panic!("these were the last, with their log-sum-exp");
+            };
+            assert_eq!(stream.read_blocking(output).unwrap(), bytes);
+            let refuse = |result, code, argument| {
+                assert_refused(result, code, "attentionPiece", argument);
+            };
+            refuse(step(Some(&first), &last, None, finish), ErrorCode::Argument, "left");
+            let short = sums.sliced(3, 0, 8).unwrap();
+            refuse(step(None, &last, Some(&short), finish), ErrorCode::Shape, "carried");
+            let narrow = random(DType::Float16, sums.shape(), 4, 1.0).0;
+            refuse(step(None, &last, Some(&narrow), finish), ErrorCode::DType, "carried");
+            let other = [first[0].clone(), random(single, &[2, 5, 3, 9], 5, 1.0).0];
+            let code = if dtype == single { ErrorCode::Shape } else { ErrorCode::DType };
+            refuse(step(None, &other, None, finish), code, "value");
+        }
+    }
+}

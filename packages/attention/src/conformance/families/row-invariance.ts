@@ -1,6 +1,6 @@
 import { type AttentionSetup, testedDTypes } from "../attention-setup.ts";
 import type { ConformanceCase } from "../conformance-case.ts";
-import { rowInvarianceCase, threadInvarianceCase } from "../row-invariance-case.ts";
+import { rowInvarianceCase, threadInvarianceCase } from "../same-bytes-case.ts";
 
 const [batch, queries, keys, heads] = [2, 37, 70, 3];
 const all = { batch: [0, batch], queries: [0, queries], heads: [0, heads] } as const;

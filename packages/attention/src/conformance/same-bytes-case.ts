@@ -1,4 +1,4 @@
-import { type Device, scope, setThreads, type Tensor, threads } from "@wan-ts/tensor";
+import { type Device, type KeyPiece, scope, setThreads, type Tensor, threads } from "@wan-ts/tensor";
 import type { AttentionBackend, AttentionCall, AttentionResult } from "../backend.ts";
 import { type AttentionSetup, nameOf, requestOf } from "./attention-setup.ts";
 import { type BuiltInputs, buildInputs, disposeInputs } from "./build-inputs.ts";
@@ -23,7 +23,7 @@ export function rowInvarianceCase(setup: AttentionSetup, part: Part): Conformanc
     family,
     name,
     request: requestOf(setup),
-    needsRowInvariance: true,
+    needs: "rowInvariant",
     run: (backend, device) =>
       expectNoLeak(name, () =>
         withInputs(name, setup, device, ({ call }) =>
@@ -43,12 +43,52 @@ export function threadInvarianceCase(setup: AttentionSetup): ConformanceCase {
     family,
     name,
     request: requestOf(setup),
-    needsRowInvariance: true,
+    needs: "rowInvariant",
     run: (backend, device) =>
       expectNoLeak(name, () =>
         withInputs(name, setup, device, ({ call }) => expectSameByThreads(name, backend, call)),
       ),
   };
+}
+
+/** A case that gives keys and values in pieces that end at `ends`: the bytes must be those of all at once. */
+export function piecesCase(setup: AttentionSetup, ends: readonly number[]): ConformanceCase {
+  const name = `${nameOf("keysInPieces", setup)} cut at (${ends.join(", ")})`;
+  return {
+    family: "keysInPieces",
+    name,
+    request: requestOf(setup),
+    needs: "keysInPieces",
+    run: (backend, device) =>
+      expectNoLeak(name, () =>
+        withInputs(name, setup, device, ({ call }) =>
+          expectSame(name, "keys in pieces", [
+            () => backend.attend(call),
+            () => backend.attend(inPieces(call, ends)),
+          ]),
+        ),
+      ),
+  };
+}
+
+/** The call with its keys cut; each piece lives until the next is asked for. */
+function inPieces(call: AttentionCall, ends: readonly number[]): AttentionCall {
+  const starts = [0, ...ends];
+  const pieces = piecesOf(call, starts, [...ends, call.key.size(1)]);
+  const { value: first } = pieces.next() as { value: KeyPiece };
+  return { ...call, ...first, following: pieces };
+}
+
+function* piecesOf(
+  { key, value }: AttentionCall,
+  starts: readonly number[],
+  ends: readonly number[],
+): Generator<KeyPiece, void, void> {
+  for (const [place, start] of starts.entries()) {
+    using keys = key.slice(1, start, ends[place]!);
+    using values = value.slice(1, start, ends[place]!);
+    yield { key: keys, value: values };
+  }
 }
 
 async function expectSameByThreads(
