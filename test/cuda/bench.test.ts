@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { attentionCase } from "@wan-ts/app/src/bench/attention.ts";
 import { blocksCase } from "@wan-ts/app/src/bench/blocks.ts";
 import { type BenchmarkCase, BenchmarkError } from "@wan-ts/app/src/bench/case.ts";
@@ -6,8 +7,9 @@ import { linearCase } from "@wan-ts/app/src/bench/linear.ts";
 import { measure } from "@wan-ts/app/src/bench/measure.ts";
 import { parseTransformerConfig } from "@wan-ts/models";
 import { Tensor } from "@wan-ts/tensor";
+import { runApp, TemporaryFolder } from "@wan-ts/test/app/run-app.ts";
 import { expectNothingLeft } from "./free-of-leaks.ts";
-import { testDevice } from "./test-device.ts";
+import { isShortRun, testDevice } from "./test-device.ts";
 
 const device = testDevice();
 expectNothingLeft();
@@ -43,4 +45,46 @@ describe(`benchmarks on ${device}`, () => {
       expect(error).toBeInstanceOf(BenchmarkError);
     });
   }
+});
+
+describe(`the program of benchmarks on ${device}`, () => {
+  const main = join(import.meta.dir, "../../apps/wan/src/bench/main.ts");
+  const args = ["--device", device, "--only", "peak", "--runs", "1", "--json", "a.json"];
+  const driver = { WAN_CUDA_DRIVER: process.env.WAN_CUDA_DRIVER ?? "" };
+  const cases = [
+    ["bfloat16", /^M \d+, N \d+, K \d+$/],
+    ["float32", /^M \d+, N \d+, K \d+$/],
+    ["bfloat16", /^copy of /],
+  ] as const;
+
+  test("measures the device's own ceilings", async () => {
+    using folder = new TemporaryFolder();
+    const { status, stdout, stderr } = await runApp(folder.path, args, { main, env: driver });
+    expect({ status, stderr }).toMatchObject({ status: 0 });
+    expect(stdout.trimEnd().split("\n")).toHaveLength(1 + cases.length);
+    expect(stderr.trimEnd().split("\n")).toHaveLength(cases.length);
+    const results = (await Bun.file(folder.file("a.json")).json()) as Record<string, unknown>[];
+    for (const [index, [dtype, description]] of cases.entries()) {
+      const share = index < 2 ? { shareOfPeak: 1 } : { shareOfBandwidth: 1 };
+      expect(results[index]).toMatchObject({ name: "peak", dtype, device, ...share });
+      expect(results[index]?.case).toMatch(description);
+    }
+    expect(folder.names).toEqual(["a.json"]);
+  });
+
+  // A device of the emulator's, which can be made as small as one likes.
+  test.skipIf(!isShortRun())("goes on after a case that fails, and tells it", async () => {
+    using folder = new TemporaryFolder();
+    // Too few for the copy.
+    const env = { ...driver, WAN_EMULATOR_MEMORY: String(400 << 10) };
+    const { status, stdout, stderr } = await runApp(folder.path, args, { main, env });
+    expect({ status, stderr }).toMatchObject({ status: 1 });
+    expect(stderr).toMatch(/: failed: .*no memory for /);
+    const outcomes = (await Bun.file(folder.file("a.json")).json()) as Record<string, unknown>[];
+    const failed = outcomes.filter((outcome) => "error" in outcome).length;
+    expect(outcomes).toHaveLength(cases.length);
+    expect(failed).toBeWithin(1, cases.length);
+    expect(stderr).toEndWith(`error: ${failed} of ${cases.length} cases failed; see above\n`);
+    expect(stdout.trimEnd().split("\n")).toHaveLength(1 + cases.length - failed);
+  });
 });

@@ -84,19 +84,28 @@ export interface BenchmarkResult {
   readonly runs: number;
   /** Null where operations don't say how fast a case is. */
   readonly gflops: number | null;
-  /**
-   * Of the processor's peak in this dtype, measured in the same run; of a CUDA device's peak as NVIDIA
-   * publishes it, null where that isn't known here.
-   */
+  /** Of the peak in this dtype that was measured in the same run; null where that failed. */
   readonly shareOfPeak: number | null;
   /** Bytes read and written a second, of what a CUDA device's memory bounds. */
   readonly gigabytesPerSecond?: number;
-  /** Of the device's memory bandwidth as NVIDIA publishes it; null where that isn't known here. */
+  /** Of what a plain copy within the device had in the same run; null where that failed. */
   readonly shareOfBandwidth?: number | null;
+  /** On a CUDA device: of its peak or bandwidth as NVIDIA publishes it; null where that isn't known here. */
+  readonly shareOfPublished?: number | null;
   /** The most tensor bytes that were held at once on the device, inputs included. */
   readonly peakBytes: number;
   readonly peer?: PeerComparison;
+  /** Why a peer that was asked for has no figure: it lacks a library, or it failed. */
+  readonly peerAbsent?: string;
 }
+
+/** A case that has no figures: it failed, or its result was wrong. */
+export interface BenchmarkFailure extends Pick<BenchmarkResult, "name" | "case" | "dtype" | "device"> {
+  readonly error: string;
+}
+
+/** What became of a case. */
+export type BenchmarkOutcome = BenchmarkResult | BenchmarkFailure;
 
 /** How a peer did in the same run; a ratio above 1 means that we are faster. */
 export interface PeerComparison {

@@ -10,16 +10,21 @@ const timedSchema = z.object({ name: z.string(), medianSeconds: z.number() });
 const errorSchema = z.object({ error: z.string() });
 const absentSchema = z.object({ absent: z.string() });
 
-/** What a peer took. */
-export interface PeerTime {
-  readonly name: string;
-  readonly medianSeconds: number;
-}
-
 /** A peer that failed at something it has. */
 export class PeerError extends Error {
   override readonly name = "PeerError";
   readonly code = "peer";
+}
+
+/** Why a peer has no figure for a task. */
+export interface PeerAbsence {
+  readonly absent: string;
+}
+
+/** What a peer took. */
+export interface PeerTime {
+  readonly name: string;
+  readonly medianSeconds: number;
 }
 
 /**
@@ -66,23 +71,22 @@ export class Peer implements AsyncDisposable {
     );
   }
 
-  /**
-   * Times a task; undefined where this peer lacks a library for it.
-   *
-   * @throws {PeerError}
-   */
-  async time(task: PeerTask, repeats: Repeats): Promise<PeerTime | undefined> {
+  /** Times a task; or tells why not: this peer lacks a library for it, or failed. */
+  async time(task: PeerTask, repeats: Repeats): Promise<PeerTime | PeerAbsence> {
     const settings = { ...task, ...repeats, device: this.#device, threads: threads() };
-    await this.#child.stdin.write(`${JSON.stringify(settings)}\n`);
-    await this.#child.stdin.flush();
+    try {
+      await this.#child.stdin.write(`${JSON.stringify(settings)}\n`);
+      await this.#child.stdin.flush();
+    } catch {
+      return { absent: "it ended" };
+    }
     const answer = await this.#receive();
     const timed = timedSchema.safeParse(answer);
     if (timed.success) return timed.data;
-    if (absentSchema.safeParse(answer).success) return undefined;
+    const absent = absentSchema.safeParse(answer);
+    if (absent.success) return absent.data;
     const problem = errorSchema.safeParse(answer);
-    throw new PeerError(
-      `the peer failed at ${task.operation}: ${problem.success ? problem.data.error : "it ended"}`,
-    );
+    return { absent: problem.success ? problem.data.error : "it ended" };
   }
 
   /** Ends the process. */

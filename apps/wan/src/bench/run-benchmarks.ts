@@ -1,18 +1,17 @@
-import { type Device, threads } from "@wan-ts/tensor";
+import { closeDevice, type Device, openDevice, threads } from "@wan-ts/tensor";
+import { messageLine } from "../report-failure.ts";
 import type { BenchRequest } from "./arguments.ts";
 import type {
   BenchmarkCase,
-  BenchmarkFamily,
+  BenchmarkOutcome,
   BenchmarkResult,
-  PeerComparison,
   RanksCase,
   RanksMeasurement,
 } from "./case.ts";
-import { type Ceilings, ceilingsOf } from "./ceilings.ts";
+import { type Ceilings, deviceCeilings, processorCeilings, withShares } from "./ceilings.ts";
 import { cudaPeakCases } from "./cuda-peaks.ts";
 import { families, peakName } from "./families.ts";
 import { type Measurement, measure } from "./measure.ts";
-import type { Peaks } from "./peaks.ts";
 import type { Peer } from "./peer.ts";
 
 /** What is run, where. */
@@ -21,33 +20,78 @@ export interface BenchRun extends Pick<BenchRequest, "only" | "filter" | "repeat
 }
 
 /**
- * Runs what is asked for, one case after the other; `onResult` hears of each when it is done.
- *
- * @throws {BenchmarkError} after the first wrong result, {PeerError}
+ * Runs what is asked for in that order, one case after the other; `onOutcome` hears of each when it is done.
+ * A case that fails, or whose result is wrong, doesn't keep the next from running.
  */
 export async function runBenchmarks(
   run: BenchRun,
   peer: Peer | undefined,
-  onResult: (result: BenchmarkResult) => void,
+  onOutcome: (outcome: BenchmarkOutcome) => void | Promise<void>,
 ): Promise<void> {
-  const { only, filter, repeats, peers, device } = run;
-  const ceilings = await ceilingsOf(device);
-  const onProcessor = device === "cpu";
-  if (only.includes(peakName) && onProcessor && ceilings.gflops) {
-    peakResults(ceilings.gflops).forEach(onResult);
+  if (run.device === "cpu") await runOnProcessor(run, peer, onOutcome);
+  else await runOnDevice(run, peer, onOutcome);
+}
+
+type Tell = Parameters<typeof runBenchmarks>[2];
+
+async function runOnProcessor(run: BenchRun, peer: Peer | undefined, onOutcome: Tell): Promise<void> {
+  const { only, repeats, peers } = run;
+  const ceilings = await processorCeilings();
+  for (const name of only) {
+    if (name === peakName) for (const peak of peakResults(ceilings)) await onOutcome(peak);
+    const family = families.find((each) => each.name === name);
+    for (const one of wanted(family?.ranksCases, run)) {
+      const measured = async (): Promise<BenchmarkResult> =>
+        ranksResult(name, one, await one.measure(repeats.runs, peers), ceilings);
+      await onOutcome(await outcomeOf(name, one, run, measured));
+    }
+    for (const one of wanted(family?.cases, run)) {
+      await onOutcome(await outcomeOf(name, one, run, () => runCase(name, one, run, peer), ceilings));
+    }
   }
-  const cudaPeak: BenchmarkFamily = { name: peakName, cases: [], cudaCases: cudaPeakCases };
-  const wanted = (one: BenchmarkCase | RanksCase): boolean => `${one.case} ${one.dtype}`.includes(filter);
-  for (const family of [...(onProcessor ? [] : [cudaPeak]), ...families]) {
-    const { name, cases, cudaCases = [], ranksCases = [] } = family;
-    if (!only.includes(name)) continue;
-    for (const one of onProcessor ? ranksCases.filter(wanted) : []) {
-      const measured = await one.measure(repeats.runs, peers);
-      onResult(ranksResult(name, one, measured, ceilings));
+}
+
+async function runOnDevice(run: BenchRun, peer: Peer | undefined, onOutcome: Tell): Promise<void> {
+  const { only, device } = run;
+  const outcome = (name: string, one: BenchmarkCase, ceilings?: Ceilings): Promise<BenchmarkOutcome> =>
+    outcomeOf(name, one, run, () => runCase(name, one, run, peer), ceilings);
+  const peaks: BenchmarkOutcome[] = [];
+  for (const one of cudaPeakCases(openDevice(device).multiprocessors)) {
+    peaks.push(await outcome(peakName, one));
+  }
+  const ceilings = deviceCeilings(device, peaks.filter(isResult));
+  for (const name of only) {
+    if (name === peakName) {
+      for (const peak of peaks) await onOutcome(isResult(peak) ? withShares(peak, ceilings) : peak);
     }
-    for (const one of [...cases, ...(onProcessor ? [] : cudaCases)].filter(wanted)) {
-      onResult(await runCase(name, one, run, { ceilings, peer }));
+    const { cases = [], cudaCases = [] } = families.find((each) => each.name === name) ?? {};
+    for (const one of wanted([...cases, ...cudaCases], run)) {
+      await onOutcome(await outcome(name, one, ceilings));
     }
+  }
+}
+
+/** Whether a case has figures. */
+export function isResult(outcome: BenchmarkOutcome): outcome is BenchmarkResult {
+  return !("error" in outcome);
+}
+
+function wanted<C extends BenchmarkCase | RanksCase>(cases: readonly C[] | undefined, run: BenchRun): C[] {
+  return (cases ?? []).filter((one) => `${one.case} ${one.dtype}`.includes(run.filter));
+}
+
+async function outcomeOf(
+  name: string,
+  one: BenchmarkCase | RanksCase,
+  { device }: BenchRun,
+  measured: () => Promise<BenchmarkResult>,
+  ceilings?: Ceilings,
+): Promise<BenchmarkOutcome> {
+  try {
+    const result = await measured();
+    return ceilings ? withShares(result, ceilings) : result;
+  } catch (error) {
+    return { name, case: one.case, dtype: one.dtype, device, error: messageLine(error) };
   }
 }
 
@@ -55,14 +99,12 @@ async function runCase(
   name: string,
   one: BenchmarkCase,
   { repeats, device }: BenchRun,
-  { ceilings, peer }: { readonly ceilings: Ceilings; readonly peer: Peer | undefined },
+  peer: Peer | undefined,
 ): Promise<BenchmarkResult> {
   // What it holds is let go of before a peer takes as much.
   const { flops, bytes, measured } = await measureCase(one, repeats, device);
+  if (one.peer && peer) leaveRoom(device);
   const compared = one.peer && peer && (await peer.time(one.peer, repeats));
-  const gflops = flops === undefined ? null : flops / measured.medianSeconds / 1e9;
-  const gigabytesPerSecond =
-    bytes === undefined || device === "cpu" ? undefined : bytes / measured.medianSeconds / 1e9;
   return {
     name,
     case: one.case,
@@ -73,17 +115,24 @@ async function runCase(
     medianSeconds: measured.medianSeconds,
     minSeconds: measured.minSeconds,
     runs: measured.runs,
-    gflops,
-    shareOfPeak: shareOf(gflops, ceilings.gflops?.[one.dtype] ?? null),
-    ...(gigabytesPerSecond === undefined
+    gflops: flops === undefined ? null : flops / measured.medianSeconds / 1e9,
+    shareOfPeak: null,
+    ...(bytes === undefined || device === "cpu"
       ? {}
-      : {
-          gigabytesPerSecond,
-          shareOfBandwidth: shareOf(gigabytesPerSecond, ceilings.gigabytesPerSecond),
-        }),
+      : { gigabytesPerSecond: bytes / measured.medianSeconds / 1e9 }),
     peakBytes: measured.peakBytes,
-    ...(compared ? { peer: ratioTo(compared, measured) } : {}),
+    ...(compared && "absent" in compared ? { peerAbsent: compared.absent } : {}),
+    ...(compared && "medianSeconds" in compared
+      ? { peer: { ...compared, ratio: compared.medianSeconds / measured.medianSeconds } }
+      : {}),
   };
+}
+
+/** Gives the memory back that a device's pool keeps for this process, where a peer may need it. */
+function leaveRoom(device: Device): void {
+  if (device === "cpu") return;
+  const { freeBytes, totalBytes } = openDevice(device);
+  if (freeBytes < totalBytes / 2) closeDevice(device);
 }
 
 async function measureCase(
@@ -95,10 +144,6 @@ async function measureCase(
   return { flops: prepared.flops, bytes: prepared.bytes, measured: await measure(prepared, repeats, device) };
 }
 
-function shareOf(found: number | null, ceiling: number | null): number | null {
-  return found === null || ceiling === null ? null : found / ceiling;
-}
-
 function ranksResult(
   name: string,
   { case: description, dtype, ranks }: RanksCase,
@@ -106,8 +151,9 @@ function ranksResult(
   { gflops: peaks }: Ceilings,
 ): BenchmarkResult {
   const gflops = flops === undefined ? null : flops / measured.medianSeconds / 1e9;
+  const ofAll = peaks[dtype];
   // The peak is that of all threads of this process, which ranks share out.
-  const peak = peaks && (peaks[dtype] / threads()) * Math.min(ranks, threads());
+  const peak = ofAll && (ofAll / threads()) * Math.min(ranks, threads());
   return {
     name,
     case: description,
@@ -117,12 +163,12 @@ function ranksResult(
     ranks,
     ...measured,
     gflops,
-    shareOfPeak: shareOf(gflops, peak),
+    shareOfPeak: gflops && peak && gflops / peak,
     ...(peer ? { peer } : {}),
   };
 }
 
-function peakResults(peaks: Peaks): BenchmarkResult[] {
+function peakResults({ gflops: peaks }: Ceilings): BenchmarkResult[] {
   return (["bfloat16", "float32"] as const).map((dtype) => ({
     name: peakName,
     case: dtype === "float32" ? "fused multiply-adds on registers" : "products of the dtype on registers",
@@ -131,18 +177,11 @@ function peakResults(peaks: Peaks): BenchmarkResult[] {
     threads: threads(),
     ranks: 1,
     // Of one GFLOP; a peak has no shape of its own.
-    medianSeconds: 1 / peaks[dtype],
-    minSeconds: 1 / peaks[dtype],
+    medianSeconds: 1 / (peaks[dtype] ?? Number.NaN),
+    minSeconds: 1 / (peaks[dtype] ?? Number.NaN),
     runs: 1,
     gflops: peaks[dtype],
     shareOfPeak: 1,
     peakBytes: 0,
   }));
-}
-
-function ratioTo(
-  { name, medianSeconds }: { readonly name: string; readonly medianSeconds: number },
-  ours: Measurement,
-): PeerComparison {
-  return { name, medianSeconds, ratio: medianSeconds / ours.medianSeconds };
 }

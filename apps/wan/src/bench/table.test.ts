@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { BenchmarkResult } from "./case.ts";
-import { formatTable } from "./table.ts";
+import { describeOutcome, formatTable } from "./table.ts";
 
 const result: BenchmarkResult = {
   name: "linear",
@@ -37,4 +37,30 @@ test("bandwidths have a column of their own where there are any", () => {
   expect(head).toMatch(/GFLOP\/s +GB\/s +of peak/);
   expect(first).toMatch(/ 3 +200 +– +– +3 MiB$/);
   expect(second).toMatch(/ 3 +– +3210 +67 % +3 MiB$/);
+});
+
+test("shares of what is published have a column of their own where it is known", () => {
+  const lines = formatTable([
+    { ...result, device: "cuda:0", shareOfPublished: 0.5 },
+    { ...result, device: "cuda:0", shareOfPublished: null },
+  ]).split("\n");
+  expect(lines[0]).toMatch(/of peak +of data sheet +tensors/);
+  expect(lines[1]).toMatch(/ 88 % +50 % +3 MiB$/);
+  expect(lines[2]).toMatch(/ 88 % +– +3 MiB$/);
+  expect(formatTable([{ ...result, shareOfPublished: null }])).not.toContain("data sheet");
+});
+
+test("each case is told in one line when it is done, with why it has no figures where it has none", () => {
+  expect(describeOutcome({ ...result, peerAbsent: "No module named 'diffusers'" })).toBe(
+    "linear: M 4, float32: 12.50 ms; 200 GFLOP/s; 88 % of peak; no peer: No module named 'diffusers'",
+  );
+  const peer = { name: "torch 2.11", medianSeconds: 0.025, ratio: 2 };
+  const bound = { gflops: null, shareOfPeak: null, gigabytesPerSecond: 3210, shareOfBandwidth: 0.67, peer };
+  expect(describeOutcome({ ...result, ...bound })).toBe(
+    "linear: M 4, float32: 12.50 ms; 3210 GB/s; 67 % of peak; 2.00× of torch 2.11, 25.00 ms",
+  );
+  const { name, case: description, dtype, device } = result;
+  expect(describeOutcome({ name, case: description, dtype, device, error: "wrong result at row 3" })).toBe(
+    "linear: M 4, float32: failed: wrong result at row 3",
+  );
 });

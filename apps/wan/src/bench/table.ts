@@ -1,6 +1,7 @@
-import type { BenchmarkResult } from "./case.ts";
+import type { BenchmarkOutcome, BenchmarkResult } from "./case.ts";
 
 const bandwidth = "GB/s";
+const published = "of data sheet";
 
 const columns: readonly (readonly [title: string, of: (result: BenchmarkResult) => string])[] = [
   ["name", (result) => result.name],
@@ -12,14 +13,35 @@ const columns: readonly (readonly [title: string, of: (result: BenchmarkResult) 
   ["GFLOP/s", (result) => (result.gflops === null ? "–" : result.gflops.toFixed(0))],
   [bandwidth, ({ gigabytesPerSecond }) => gigabytesPerSecond?.toFixed(0) ?? "–"],
   ["of peak", ({ shareOfPeak, shareOfBandwidth }) => percent(shareOfPeak ?? shareOfBandwidth ?? null)],
+  [published, ({ shareOfPublished }) => percent(shareOfPublished ?? null)],
   ["tensors", (result) => `${(result.peakBytes / 2 ** 20).toFixed(0)} MiB`],
   ["peer", ({ peer }) => (peer ? `${seconds(peer.medianSeconds)}, ${peer.ratio.toFixed(2)}×` : "")],
 ];
 
-/** The results as an aligned table, a line each; with a column of bandwidths where there are any. */
+/** A case and what it came to, in one line. */
+export function describeOutcome(outcome: BenchmarkOutcome): string {
+  const what = `${outcome.name}: ${outcome.case}, ${outcome.dtype}`;
+  if ("error" in outcome) return `${what}: failed: ${outcome.error}`;
+  const { gflops, gigabytesPerSecond, peer, peerAbsent } = outcome;
+  const share = outcome.shareOfPeak ?? outcome.shareOfBandwidth ?? null;
+  const facts = [
+    seconds(outcome.medianSeconds),
+    ...(gflops === null ? [] : [`${gflops.toFixed(0)} GFLOP/s`]),
+    ...(gigabytesPerSecond === undefined ? [] : [`${gigabytesPerSecond.toFixed(0)} GB/s`]),
+    ...(share === null ? [] : [`${percent(share)} of peak`]),
+    ...(peer ? [`${peer.ratio.toFixed(2)}× of ${peer.name}, ${seconds(peer.medianSeconds)}`] : []),
+    ...(peerAbsent === undefined ? [] : [`no peer: ${peerAbsent}`]),
+  ];
+  return `${what}: ${facts.join("; ")}`;
+}
+
+/** The results as an aligned table, a line each; with columns that some have no figures for where others do. */
 export function formatTable(results: readonly BenchmarkResult[]): string {
-  const withBandwidth = results.some(({ gigabytesPerSecond }) => gigabytesPerSecond !== undefined);
-  const shown = columns.filter(([title]) => withBandwidth || title !== bandwidth);
+  const has = {
+    [bandwidth]: results.some(({ gigabytesPerSecond }) => gigabytesPerSecond !== undefined),
+    [published]: results.some(({ shareOfPublished }) => typeof shareOfPublished === "number"),
+  };
+  const shown = columns.filter(([title]) => has[title as keyof typeof has] ?? true);
   const rows = [shown.map(([title]) => title), ...results.map((result) => shown.map(([, of]) => of(result)))];
   const widths = shown.map((_, column) => Math.max(...rows.map((row) => (row[column] as string).length)));
   return rows

@@ -123,6 +123,11 @@ def best_backend(run, task):
     return f"SDPA by {name}", found[name][1]
 
 
+def copy(task, dtype):
+    value = uniform(task["elements"], dtype=dtype)
+    return "", lambda: value.clone()
+
+
 def conv3d(task, dtype):
     channels = task["channels"]
     layer = torch.nn.Conv3d(channels, channels, 3, padding=(0, 1, 1), bias=False, dtype=dtype)
@@ -206,6 +211,7 @@ def text_encoder(task, dtype):
 
 OPERATIONS = {
     "linear": linear,
+    "copy": copy,
     "attention": attention,
     "conv3d": conv3d,
     "transformer": transformer,

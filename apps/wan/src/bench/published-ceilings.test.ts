@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { publishedCeilings } from "./cuda-peaks.ts";
+import { publishedCeilings } from "./published-ceilings.ts";
 
 test("ceilings are those of the device that the driver names, and of no other", () => {
   expect(publishedCeilings("NVIDIA H100 80GB HBM3")).toEqual({
