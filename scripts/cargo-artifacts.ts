@@ -20,12 +20,37 @@ export async function buildNcclEmulator(root: string): Promise<string> {
   return await buildLibrary(root, "nccl-emulator", "test");
 }
 
+/**
+ * Builds the emulated cuDNN and returns the path of its library, which goes by the names `libcudnn.so.9` and
+ * `libcublasLt.so.12` in a folder of `WAN_CUDA_LIBRARIES`.
+ *
+ * @throws {Error} as {@link buildEmulator}.
+ */
+export async function buildCudnnEmulator(root: string): Promise<string> {
+  return await buildLibrary(root, "cudnn-emulator", "test");
+}
+
+/**
+ * Builds what has NVIDIA's cuDNN make plans without a device; returns the program, and the driver that cuDNN
+ * then wants, which goes by the name `libcuda.so.1`.
+ *
+ * @throws {Error} as {@link buildEmulator}.
+ */
+export async function buildCudnnPlans(root: string): Promise<{ program: string; driver: string }> {
+  const line = ["build", "--profile", "test", "--package", "cuda", "--example"];
+  const program = ({ executable }: Artifact): string | undefined => executable ?? undefined;
+  return {
+    program: await buildArtifact(root, [...line, "cudnn_plans"], program),
+    driver: await buildArtifact(root, [...line, "idle_driver"], libraryOf),
+  };
+}
+
 async function buildLibrary(root: string, crate: string, profile: string): Promise<string> {
-  return await buildArtifact(
-    root,
-    ["build", "--profile", profile, "--package", crate, "--lib"],
-    ({ filenames }) => filenames.find((file) => /\.(so|dylib|dll)$/.test(file)),
-  );
+  return await buildArtifact(root, ["build", "--profile", profile, "--package", crate, "--lib"], libraryOf);
+}
+
+function libraryOf({ filenames }: Artifact): string | undefined {
+  return filenames.find((file) => /\.(so|dylib|dll)$/.test(file));
 }
 
 /**
