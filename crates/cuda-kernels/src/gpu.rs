@@ -2,9 +2,10 @@
 
 use crate::pack::{Kernel, Kind, Pack, Target, internal};
 use crate::products::Products;
+use cuda::cudnn::{Cudnn, CudnnLibrary};
 use cuda::{Argument, CudaError, Device, Function};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Where kernels run: a device, and the kernels compiled for it. The counterpart of
 /// `cpu_kernels::Cpu`.
@@ -14,6 +15,7 @@ pub struct Gpu {
     device: Arc<Device>,
     target: Target,
     products: Products,
+    cudnn: OnceLock<Result<Cudnn, CudaError>>,
     pack: Pack,
     loaded: Mutex<HashMap<String, Arc<Function>>>,
 }
@@ -31,12 +33,32 @@ impl Gpu {
         let pack = Pack::open(target)?;
         let asked = std::env::var("WAN_CUDA_LINEAR").ok();
         let products = Products::open(asked.as_deref(), &device)?;
-        Ok(Gpu { device, target, products, pack, loaded: Mutex::default() })
+        let (cudnn, loaded) = Default::default();
+        Ok(Gpu { device, target, products, cudnn, pack, loaded })
     }
 
     /// What computes linear layers.
     pub fn products(&self) -> &Products {
         &self.products
+    }
+
+    /// cuDNN, opened when it is first asked for.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` with what was tried where it isn't there or is too old; what it says where it can't
+    /// use the device. The answer stays.
+    pub fn cudnn(&self) -> Result<&Cudnn, CudaError> {
+        let open = || {
+            let library = CudnnLibrary::open(Some(self.device.driver().version()))?;
+            Cudnn::new(library, &self.device)
+        };
+        self.cudnn.get_or_init(open).as_ref().map_err(Clone::clone)
+    }
+
+    /// Has the device use this cuDNN, for tests without one; where it was asked for before, that stays.
+    pub fn set_cudnn(&self, cudnn: Cudnn) {
+        self.cudnn.get_or_init(|| Ok(cudnn));
     }
 
     /// What its kernels are compiled for: a compute capability such as `9.0`, or `ptx` where the

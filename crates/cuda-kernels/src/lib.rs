@@ -13,6 +13,7 @@ pub mod attention;
 pub mod binary;
 pub mod combination;
 pub mod conv;
+pub mod cudnn_attention;
 pub mod embedding;
 pub mod finite;
 mod gpu;
