@@ -5,6 +5,7 @@ use crate::device::Device;
 use crate::error::{ErrorCode, RuntimeError};
 use crate::memory::MemoryCounters;
 use crate::stream::{Stream, lock};
+use cuda::cudnn::CudnnLibrary;
 use cuda::{CudaError, CudaErrorCode, Device as CudaDevice, Driver, Event, Stream as Queue};
 use cuda_kernels::Gpu;
 use std::collections::BTreeMap;
@@ -192,6 +193,18 @@ impl Stream {
     /// operation on them and every read from them fails with `failure` from now on, or with an earlier one.
     pub fn fail_cuda(&self, failure: RuntimeError) {
         lock(&self.shared.gpus.failure).get_or_insert(failure);
+    }
+
+    /// The version of the cuDNN that attention is computed by, such as `9.26.0`. Opens no device.
+    ///
+    /// # Errors
+    /// `Device` with what was tried where there is none, or none that attention can be computed by with
+    /// the driver at hand.
+    pub fn cudnn_version(&self, operation: &'static str) -> Result<String, RuntimeError> {
+        let driver = self.shared.gpus.driver().ok().map(|driver| driver.version());
+        CudnnLibrary::open(driver).map(|library| library.version().to_string()).map_err(|error| {
+            RuntimeError::new(ErrorCode::Device, operation, "", "", error.to_string())
+        })
     }
 
     /// How many CUDA devices there are; 0 where there is no driver, or it can't be used.
