@@ -24,11 +24,12 @@ pub const MOST_THREADS_ALONG: [u32; 3] = [1024, 1024, 64];
 /// Most blocks of a grid along each axis.
 pub const MOST_BLOCKS_ALONG: [u32; 3] = [i32::MAX as u32, 65_535, 65_535];
 
-/// Capability 99.0: no image compiled for a GPU is for this device, so that PTX is chosen.
-const CAPABILITY: (c_int, c_int) = (99, 0);
+/// The compute capability where `WAN_EMULATOR_CAPABILITY` doesn't say: no image compiled for a GPU is
+/// for this one, so that PTX is chosen.
+pub const CAPABILITY: (u32, u32) = (99, 0);
 
 /// The numbers are those of `CUdevice_attribute`.
-fn attribute(number: c_int) -> Option<c_int> {
+fn attribute(number: c_int, capability: (u32, u32)) -> Option<c_int> {
     let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get() as c_int);
     Some(match number {
         1 => MOST_THREADS as c_int,
@@ -64,8 +65,8 @@ fn attribute(number: c_int) -> Option<c_int> {
         40 => 0,
         41 => 1,
         50 => 0,
-        75 => CAPABILITY.0,
-        76 => CAPABILITY.1,
+        75 => capability.0 as c_int,
+        76 => capability.1 as c_int,
         // MAX_SHARED_MEMORY_PER_MULTIPROCESSOR, MAX_REGISTERS_PER_MULTIPROCESSOR, MANAGED_MEMORY
         81 => SHARED_MEMORY_MOST as c_int + 1024,
         82 => 65_536,
@@ -114,8 +115,9 @@ functions! {
 
     /// A property of a device.
     fn cuDeviceGetAttribute(value: *mut c_int, number: c_int, device: c_int) {
-        Emulator::get()?.device(device)?;
-        let found = attribute(number).ok_or_else(|| {
+        let emulator = Emulator::get()?;
+        emulator.device(device)?;
+        let found = attribute(number, emulator.capability).ok_or_else(|| {
             let message = format!("the emulator doesn't know device attribute {number}");
             Failure::new(Status::INVALID_VALUE, message)
         })?;

@@ -17,6 +17,7 @@ mod pool;
 mod state;
 mod status;
 mod stream;
+mod tensor_map;
 
 use std::ffi::{CStr, c_void};
 
@@ -36,6 +37,7 @@ pub fn symbol(name: &CStr) -> Option<*const c_void> {
         module::find,
         pool::find,
         stream::find,
+        tensor_map::find,
     ]
     .iter()
     .find_map(|find| find(name))

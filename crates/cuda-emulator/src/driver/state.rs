@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::execute::InstructionSet;
 use crate::memory::Allocations;
 
+use super::device::CAPABILITY;
 use super::launch::Function;
 use super::module::Module;
 use super::pool::Pool;
@@ -77,6 +78,8 @@ pub struct Device {
 pub struct Emulator {
     /// Devices by number.
     pub devices: Vec<Device>,
+    /// The devices' compute capability.
+    pub capability: (u32, u32),
     /// What kernels' loops are compiled for.
     pub set: InstructionSet,
     /// Streams made.
@@ -111,8 +114,20 @@ fn setting(name: &str, otherwise: usize) -> Result<usize, Failure> {
     })
 }
 
+/// The compute capability that `WAN_EMULATOR_CAPABILITY` says.
+fn capability() -> Result<(u32, u32), Failure> {
+    let name = "WAN_EMULATOR_CAPABILITY";
+    let Some(value) = std::env::var_os(name) else { return Ok(CAPABILITY) };
+    let parts = value.to_str().and_then(|value| value.split_once('.'));
+    let numbers = parts.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    numbers.ok_or_else(|| {
+        let message = format!("{name} is {value:?}, expected one such as 9.0");
+        Failure::new(Status::INVALID_VALUE, message)
+    })
+}
+
 impl Emulator {
-    fn new(devices: usize, memory: usize) -> Emulator {
+    fn new(devices: usize, memory: usize, capability: (u32, u32)) -> Emulator {
         let device = |number| Device {
             memory: Mutex::new(Allocations::new(memory)),
             retained: AtomicU32::new(0),
@@ -120,6 +135,7 @@ impl Emulator {
         };
         Emulator {
             devices: (0..devices).map(device).collect(),
+            capability,
             set: InstructionSet::detect(),
             streams: Registry::new("stream", 0x1000_0001),
             events: Registry::new("event", 0x2000_0002),
@@ -137,7 +153,8 @@ impl Emulator {
         if devices == 0 {
             return Err(Failure::new(Status::NO_DEVICE, "WAN_EMULATOR_DEVICES is 0"));
         }
-        EMULATOR.get_or_init(|| Emulator::new(devices, memory));
+        let capability = capability()?;
+        EMULATOR.get_or_init(|| Emulator::new(devices, memory, capability));
         Ok(())
     }
 

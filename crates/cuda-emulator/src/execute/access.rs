@@ -12,6 +12,9 @@ pub const SHARED_WINDOW: u64 = 0x0100_0000_0000_0000;
 /// Where generic addresses of local memory begin.
 pub const LOCAL_WINDOW: u64 = 0x0200_0000_0000_0000;
 
+/// Where generic addresses of a kernel's arguments begin.
+pub const PARAMETER_WINDOW: u64 = 0x0300_0000_0000_0000;
+
 /// Bytes of each window.
 pub const WINDOW: u64 = 1 << 32;
 

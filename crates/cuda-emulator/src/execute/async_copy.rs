@@ -153,6 +153,9 @@ fn wait_copies(warp: &mut Warp, block: &mut ThreadBlock<'_>, step: &Step, _mask:
 
 /// Decodes `cp.async`.
 pub fn decode(decoder: &mut Decoder, instruction: &Instruction) -> Result<(), PtxError> {
+    if instruction.has("bulk") && instruction.has("tensor") {
+        return super::tensor_copy::decode(decoder, instruction);
+    }
     if !instruction.has("async") || instruction.has("bulk") || instruction.has("mbarrier") {
         return Err(decoder.unknown(instruction));
     }

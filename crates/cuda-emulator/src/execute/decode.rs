@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 
 use crate::ptx::{
-    Instruction, Kernel, PtxError, Space, Special, Terminator, Variable, assign_slots,
+    BarrierNumber, Instruction, Kernel, PtxError, Space, Special, Terminator, Variable,
+    assign_slots, registers_of_products,
 };
 
 use super::decoder::{Decoder, Place, kind};
 use super::program::{Program, Section};
 use super::step::InstructionSet;
 use super::{
-    async_copy, atomic, barrier, bits, compare, convert, float, integer, load_store, math, matrix,
-    movement, shuffle, small_float,
+    async_copy, async_product, async_registers, atomic, barrier, bits, compare, convert, float,
+    integer, load_store, math, matrix, movement, phase_barrier, shuffle, small_float,
 };
 
 /// Gives variables of `space` addresses from `start`; gives the end.
@@ -55,6 +56,11 @@ pub fn decode(
     let dynamic_start = static_shared.next_multiple_of(128);
     lay_out(dynamic, Space::Shared, dynamic_start, &mut symbols);
     let local_bytes = lay_out(&mut all(), Space::Local, 0, &mut symbols).next_multiple_of(16);
+    for parameter in &kernel.parameters {
+        let place = Place { space: Space::Parameter, address: parameter.offset as u64 };
+        symbols.insert(parameter.name.clone(), place);
+    }
+    let tracked = registers_of_products(kernel);
     let mut decoder = Decoder {
         set,
         kernel,
@@ -74,6 +80,7 @@ pub fn decode(
     for block in &blocks {
         let start = decoder.steps.len();
         for instruction in &kernel.instructions[block.body.clone()] {
+            async_registers::decode_touch(&mut decoder, instruction, &tracked);
             decode_instruction(&mut decoder, instruction)?;
         }
         let terminator = match block.terminator {
@@ -84,6 +91,10 @@ pub fn decode(
             Terminator::Exit { guard: Some(mut guard) } => {
                 guard.register = decoder.slots[guard.register as usize];
                 Terminator::Exit { guard: Some(guard) }
+            }
+            Terminator::Barrier { barrier: BarrierNumber::Register(register), threads } => {
+                let slot = decoder.slots[register as usize];
+                Terminator::Barrier { barrier: BarrierNumber::Register(slot), threads }
             }
             other => other,
         };
@@ -104,6 +115,7 @@ pub fn decode(
         words: decoder.words,
         longs: decoder.longs,
         predicates: decoder.predicates,
+        multiplies: !tracked.is_empty(),
         caches: decoder.caches,
         fills: decoder.fills,
         static_shared,
@@ -134,8 +146,10 @@ fn decode_instruction(decoder: &mut Decoder, instruction: &Instruction) -> Resul
         "cp" => async_copy::decode(decoder, instruction),
         "shfl" | "vote" | "activemask" | "redux" => shuffle::decode(decoder, instruction),
         "ldmatrix" | "mma" => matrix::decode(decoder, instruction),
+        "wgmma" => async_product::decode(decoder, instruction),
+        "mbarrier" => phase_barrier::decode(decoder, instruction),
         "bar" | "barrier" | "membar" | "fence" | "prefetch" | "prefetchu" | "discard"
-        | "applypriority" | "nanosleep" | "trap" | "pmevent" => {
+        | "applypriority" | "nanosleep" | "trap" | "pmevent" | "setmaxnreg" => {
             barrier::decode(decoder, instruction)
         }
         _ => Err(decoder.unknown(instruction)),

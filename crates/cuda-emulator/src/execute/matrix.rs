@@ -73,7 +73,8 @@ fn load_matrix_lanes(
     Ok(())
 }
 
-fn slots(
+/// The slots of a vector of `count` registers.
+pub fn slots(
     decoder: &mut Decoder,
     i: &Instruction,
     operand: &Operand,

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use crate::ptx::{Instruction, Operand, PtxError, RegisterClass};
 
-use super::access::{LOCAL_WINDOW, SHARED_WINDOW, WINDOW};
+use super::access::{LOCAL_WINDOW, PARAMETER_WINDOW, SHARED_WINDOW, WINDOW};
 use super::decoder::{Decoder, kind};
 use super::fault::Outcome;
 use super::predicate;
@@ -198,6 +198,7 @@ fn decode_cvta(decoder: &mut Decoder, i: &Instruction) -> Result<(), PtxError> {
             decoder.unary::<Shift<SHARED_WINDOW, false>>(i)
         }
         ("shared" | "shared::cta", true) => decoder.unary::<Shift<SHARED_WINDOW, true>>(i),
+        ("param", false) => decoder.unary::<Shift<PARAMETER_WINDOW, false>>(i),
         ("local", false) => decoder.unary::<Shift<LOCAL_WINDOW, false>>(i),
         ("local", true) => decoder.unary::<Shift<LOCAL_WINDOW, true>>(i),
         _ => Err(decoder.unknown(i)),

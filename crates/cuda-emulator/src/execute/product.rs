@@ -33,13 +33,21 @@ trait Elements: 'static {
 }
 
 /// How a word holds floats.
-trait Packed: 'static {
+pub trait Packed: 'static {
+    /// Floats of a word.
     const IN_WORD: usize;
+    /// Float `place` of a word.
     fn element(word: u32, place: usize) -> f32;
+    /// The float that the lower half of a word is, where floats have 16 bits.
+    fn number(bits: u16) -> f32 {
+        Self::element(bits.into(), 0)
+    }
 }
 
-struct Halves;
-struct Brains;
+/// Float16.
+pub struct Halves;
+/// bfloat16.
+pub struct Brains;
 struct Tensor32;
 
 impl Packed for Halves {

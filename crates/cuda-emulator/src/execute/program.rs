@@ -68,6 +68,8 @@ pub struct Program {
     pub longs: u32,
     /// Slots of truth values.
     pub predicates: u32,
+    /// Whether it has asynchronous products.
+    pub multiplies: bool,
     /// Accesses to global memory, each of which remembers an allocation.
     pub caches: u32,
     /// What slots hold from the start.

@@ -1,8 +1,12 @@
 //! The registers of 32 threads that run in step.
 
+use std::collections::BTreeMap;
+
 use crate::ptx::RegisterClass;
 
 use super::async_copy::Copies;
+use super::async_product::Products;
+use super::phase_barrier::Wait;
 
 /// Threads of a warp.
 pub const LANES: usize = 32;
@@ -42,6 +46,14 @@ pub struct Warp {
     pub groups: Vec<Group>,
     /// Lanes that haven't ended.
     pub alive: u32,
+    /// Products under way of matrices in shared memory.
+    pub products: Products,
+    /// Phases that it has seen end, by the barriers' addresses.
+    pub seen: BTreeMap<u32, u64>,
+    /// What it waits for, where it let others run.
+    pub wait: Option<Wait>,
+    /// Registers that it asked to have for each lane; none where it keeps what it began with.
+    pub registers: Option<u32>,
 }
 
 /// What a slot of registers holds per lane.

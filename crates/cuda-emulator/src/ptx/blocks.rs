@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Guard, Instruction, Kernel, Operand, PtxError};
+use super::{Guard, Immediate, Instruction, Kernel, Operand, PtxError, RegisterClass, RegisterId};
 
 /// How a basic block ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +26,22 @@ pub enum Terminator {
         /// Which lanes end.
         guard: Option<Guard>,
     },
-    /// Waits for the block's other warps, then goes on with the next block.
+    /// Waits at a barrier of the block of threads, then goes on with the next block.
     Barrier {
         /// Number of the barrier.
-        barrier: u32,
+        barrier: BarrierNumber,
+        /// How many threads meet there; none for all.
+        threads: Option<u32>,
     },
+}
+
+/// Where a barrier's number stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BarrierNumber {
+    /// In the instruction.
+    Fixed(u32),
+    /// In a register.
+    Register(RegisterId),
 }
 
 /// Instructions that are done one after another, and how they end.
@@ -45,7 +56,9 @@ pub struct BasicBlock {
 }
 
 fn is_barrier(instruction: &Instruction) -> bool {
-    matches!(instruction.name(), "bar" | "barrier") && !instruction.has("warp")
+    matches!(instruction.name(), "bar" | "barrier")
+        && !instruction.has("warp")
+        && !instruction.has("arrive")
 }
 
 fn ends_block(instruction: &Instruction) -> bool {
@@ -117,13 +130,25 @@ fn terminator(
             if !instruction.has("sync") {
                 return Err(instruction.error("of the barriers only sync is supported"));
             }
-            match &instruction.operands[..] {
-                [Operand::Immediate(super::Immediate::Integer(barrier @ 0..=15))] => {
-                    Ok(Terminator::Barrier { barrier: *barrier as u32 })
+            let (barrier, threads) = match &instruction.operands[..] {
+                [barrier] => (barrier, None),
+                [barrier, Operand::Immediate(Immediate::Integer(threads))] => {
+                    (barrier, Some(*threads as u32))
                 }
-                [_, ..] => Err(instruction.error("only a barrier of all threads is supported")),
-                [] => Err(instruction.error("expected the barrier's number")),
-            }
+                _ => return Err(instruction.error("expected a barrier and a number of threads")),
+            };
+            let barrier = match barrier {
+                Operand::Immediate(Immediate::Integer(number @ 0..=15)) => {
+                    BarrierNumber::Fixed(*number as u32)
+                }
+                Operand::Register(register)
+                    if kernel.registers[*register as usize] == RegisterClass::Word(32) =>
+                {
+                    BarrierNumber::Register(*register)
+                }
+                _ => return Err(instruction.error("expected a barrier's number")),
+            };
+            Ok(Terminator::Barrier { barrier, threads })
         }
     }
 }

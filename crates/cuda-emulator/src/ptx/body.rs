@@ -220,6 +220,15 @@ impl<'a> Body<'a, '_> {
             },
             _ => Base::Zero,
         };
+        if let Base::Register(map) = base
+            && self.cursor.take_mark(b',')
+        {
+            let Operand::Vector(coordinates) = self.operand()? else {
+                return Err(self.cursor.unexpected("coordinates"));
+            };
+            self.cursor.expect(b']')?;
+            return Ok(Operand::Tensor { map, coordinates });
+        }
         let mut displacement = 0_i64;
         let next = self.cursor.peek().map(|placed| placed.token);
         if base == Base::Zero || self.cursor.take_mark(b'+') || next == Some(Token::Mark(b'-')) {

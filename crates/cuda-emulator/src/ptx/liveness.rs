@@ -3,7 +3,11 @@
 //! A kernel of Triton names thousands of registers of which a few hundred are live at once. Sharing
 //! slots keeps a warp's registers in the processor's first caches.
 
-use super::{Base, Block, Instruction, Kernel, Operand, RegisterClass, RegisterId};
+use std::collections::BTreeSet;
+
+use super::{
+    BarrierNumber, Base, Block, Instruction, Kernel, Operand, RegisterClass, RegisterId, Terminator,
+};
 
 /// Where each register is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +50,10 @@ fn visit(operand: &Operand, written: bool, seen: &mut dyn FnMut(RegisterId, bool
         Operand::Vector(elements) => {
             elements.iter().for_each(|element| visit(element, written, seen));
         }
+        Operand::Tensor { map, coordinates } => {
+            seen(*map, false);
+            coordinates.iter().for_each(|coordinate| visit(coordinate, false, seen));
+        }
         Operand::Pair(first, second) => {
             visit(first, written, seen);
             visit(second, written, seen);
@@ -55,18 +63,41 @@ fn visit(operand: &Operand, written: bool, seen: &mut dyn FnMut(RegisterId, bool
 }
 
 /// Calls `seen(register, written)` for each register of `instruction`, those it reads first.
-fn registers(instruction: &Instruction, seen: &mut dyn FnMut(RegisterId, bool)) {
+pub fn registers(instruction: &Instruction, seen: &mut dyn FnMut(RegisterId, bool)) {
     let written = usize::from(!only_reads(instruction)).min(instruction.operands.len());
     for operand in &instruction.operands[written..] {
         visit(operand, false, seen);
     }
     for operand in &instruction.operands[..written] {
-        // Lanes that a predicate leaves out keep what they had.
-        if instruction.guard.is_some() {
+        // Lanes that a predicate leaves out keep what they had; products add to what is there.
+        if instruction.guard.is_some() || instruction.name() == "wgmma" {
             visit(operand, false, seen);
         }
         visit(operand, true, seen);
     }
+}
+
+/// The register, other than predicates, that a block's end reads.
+fn terminator_register(terminator: &Terminator) -> Option<RegisterId> {
+    match terminator {
+        Terminator::Barrier { barrier: BarrierNumber::Register(register), .. } => Some(*register),
+        _ => None,
+    }
+}
+
+/// The registers that asynchronous products (`wgmma`) read and write while other instructions run.
+pub fn registers_of_products(kernel: &Kernel) -> BTreeSet<RegisterId> {
+    let mut found = BTreeSet::new();
+    for instruction in kernel.instructions.iter().filter(|one| one.name() == "wgmma") {
+        for operand in &instruction.operands {
+            if let Operand::Vector(_) = operand {
+                visit(operand, false, &mut |register, _| {
+                    found.insert(register);
+                });
+            }
+        }
+    }
+    found
 }
 
 /// A set of registers.
@@ -112,6 +143,11 @@ fn live_sets(kernel: &Kernel, blocks: &[Block]) -> (Vec<Set>, Vec<Set>) {
                 }
             });
         }
+        if let Some(register) = terminator_register(&block.terminator)
+            && !written[index].contains(register)
+        {
+            read_first[index].insert(register);
+        }
     }
     let mut live_in = read_first.clone();
     let mut live_out = vec![Set::new(count); blocks.len()];
@@ -152,12 +188,20 @@ pub fn assign_slots(kernel: &Kernel, blocks: &[Block]) -> Assignment {
                 extend(register as usize, position);
             });
         }
+        if let Some(register) = terminator_register(&block.terminator) {
+            extend(register as usize, block.body.end);
+        }
+    }
+    // Products under way use registers beyond the text's last mention of them: these share with none.
+    for register in registers_of_products(kernel) {
+        extend(register as usize, 0);
+        extend(register as usize, kernel.instructions.len());
     }
     let mut order: Vec<usize> =
         (0..count).filter(|register| ranges[*register].0 != usize::MAX).collect();
     order.sort_by_key(|register| ranges[*register]);
     let mut assignment = Assignment { slots: vec![0; count], words: 0, longs: 0, predicates: 1 };
-    let mut in_use = [std::collections::BTreeSet::new(), std::collections::BTreeSet::new()];
+    let mut in_use = [BTreeSet::new(), BTreeSet::new()];
     let mut free: [Vec<u32>; 2] = [Vec::new(), Vec::new()];
     for (register, class) in kernel.registers.iter().enumerate() {
         if *class == RegisterClass::Predicate {

@@ -13,11 +13,11 @@ mod parser;
 mod special;
 mod variables;
 
-pub use blocks::{BasicBlock, Terminator};
+pub use blocks::{BarrierNumber, BasicBlock, Terminator};
 pub use kernel::{
     Block, Guard, Instruction, Kernel, Module, Parameter, RegisterClass, RegisterId, SourcePlace,
 };
-pub use liveness::assign_slots;
+pub use liveness::{assign_slots, registers, registers_of_products};
 pub use operand::{Base, Immediate, Operand};
 pub use parser::parse;
 pub use special::Special;

@@ -73,6 +73,13 @@ pub enum Operand<'a> {
         /// Bytes added.
         displacement: i64,
     },
+    /// `[base, {coordinates}]`: a place in a tensor that a map describes.
+    Tensor {
+        /// The map's address.
+        map: RegisterId,
+        /// One number for each dimension.
+        coordinates: Vec<Operand<'a>>,
+    },
     /// `first|second`: two destinations.
     Pair(Box<Operand<'a>>, Box<Operand<'a>>),
     /// A variable, parameter, label or special register.

@@ -222,7 +222,7 @@ fn head<'a>(cursor: &mut Cursor<'a>) -> Result<Kernel<'a>, PtxError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ptx::{Base, Operand, RegisterClass, Terminator};
+    use crate::ptx::{BarrierNumber, Base, Operand, RegisterClass, Terminator};
 
     const TEXT: &str = r#"
 .version 8.8
@@ -309,7 +309,7 @@ $L__end:
             [
                 Terminator::Next,
                 Terminator::Branch { target: 1, .. },
-                Terminator::Barrier { barrier: 0 },
+                Terminator::Barrier { barrier: BarrierNumber::Fixed(0), threads: None },
                 Terminator::Exit { guard: None },
                 Terminator::Exit { guard: None }
             ]

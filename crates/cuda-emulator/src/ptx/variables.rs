@@ -11,6 +11,8 @@ pub enum Space {
     Shared,
     /// A thread's memory.
     Local,
+    /// A kernel's arguments.
+    Parameter,
 }
 
 /// A variable that a module or kernel declares.

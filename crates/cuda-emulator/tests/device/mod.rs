@@ -100,6 +100,7 @@ driver! {
     cuLaunchKernel(function: *mut c_void, gx: c_uint, gy: c_uint, gz: c_uint, tx: c_uint, ty: c_uint, tz: c_uint, shared: c_uint, stream: *mut c_void, arguments: *mut *mut c_void, extra: *mut *mut c_void);
     cuGetErrorName(error: c_int, name: *mut *const c_char);
     cuGetErrorString(error: c_int, text: *mut *const c_char);
+    cuTensorMapEncodeTiled(map: *mut TensorMap, kind: c_int, rank: c_uint, address: *mut c_void, sizes: *const u64, strides: *const u64, extents: *const u32, steps: *const u32, interleave: c_int, swizzle: c_int, promotion: c_int, fill: c_int);
     cuIpcGetMemHandle(handle: *mut c_void, address: u64);
     cuIpcOpenMemHandle_v2(address: *mut u64, handle: [u64; 8], flags: c_uint);
     cuIpcCloseMemHandle(address: u64);
@@ -112,6 +113,23 @@ pub enum Argument {
     I32(i32),
     I64(i64),
     F32(f32),
+    Map(TensorMap),
+}
+
+/// What a tensor map is written to.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub struct TensorMap(pub [u8; 128]);
+
+/// How a tensor of 16-bit numbers lies in device memory, its innermost dimension first.
+pub struct Tensor {
+    pub address: u64,
+    pub sizes: Vec<u64>,
+    /// Bytes, of all dimensions but the first.
+    pub strides: Vec<u64>,
+    pub extents: Vec<u32>,
+    /// `CUtensorMapSwizzle`.
+    pub swizzle: c_int,
 }
 
 /// The device, its context current on this thread.
@@ -184,6 +202,31 @@ impl Device {
         values
     }
 
+    /// The map of a tensor of float16.
+    pub fn map(&self, tensor: &Tensor) -> Result<Argument, Failed> {
+        let mut map = TensorMap([0; 128]);
+        let rank = tensor.sizes.len();
+        assert!(tensor.strides.len() + 1 == rank && tensor.extents.len() == rank);
+        // SAFETY: the lists are as long as they must be.
+        self.check(unsafe {
+            (self.functions.cuTensorMapEncodeTiled)(
+                &mut map,
+                6,
+                rank as c_uint,
+                tensor.address as *mut c_void,
+                tensor.sizes.as_ptr(),
+                tensor.strides.as_ptr(),
+                tensor.extents.as_ptr(),
+                [1; 5].as_ptr(),
+                0,
+                tensor.swizzle,
+                0,
+                0,
+            )
+        })?;
+        Ok(Argument::Map(map))
+    }
+
     pub fn load(&self, text: &str) -> Result<*mut c_void, Failed> {
         let text = CString::new(text).unwrap();
         let mut module = std::ptr::null_mut();
@@ -227,6 +270,7 @@ impl Device {
                 Argument::I32(value) => std::ptr::from_ref(value).cast_mut().cast(),
                 Argument::I64(value) => std::ptr::from_ref(value).cast_mut().cast(),
                 Argument::F32(value) => std::ptr::from_ref(value).cast_mut().cast(),
+                Argument::Map(value) => std::ptr::from_ref(value).cast_mut().cast(),
             })
             .collect();
         let [x, y, z] = grid;
