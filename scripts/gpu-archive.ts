@@ -1,7 +1,7 @@
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync } from "node:fs";
 import { chmod, copyFile, mkdir, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import { builtFiles } from "./gpu-files.ts";
+import { builtFiles, builtPython } from "./gpu-files.ts";
 
 /** Where the built files come from. */
 export interface BuiltSources {
@@ -10,6 +10,8 @@ export interface BuiltSources {
   readonly deviceTests: string;
   /** Left out where there is none. */
   readonly emulator?: string | undefined;
+  /** The folder of the Python package, likewise. */
+  readonly diffusers?: string | undefined;
 }
 
 /** Folders and files that tests and benchmarks read, beside the sources of packages. */
@@ -37,29 +39,36 @@ const leftOut: readonly RegExp[] = [
   /^test\/cuda\/on-emulator\.ts$/,
   /(^|\/)(node_modules|test-results|\.turbo|__pycache__)(\/|$)/,
 ];
-/** Of packages of others: what is for people and compilers, and addons for other machines than this one. */
+/**
+ * Of packages of others: what is for people and compilers, bundles of what is there as modules, and addons
+ * for other machines than this one.
+ */
 const leftOutOfOthers = new RegExp(
-  `\\.([cm]?ts|map|md)$|(?<!\\.${process.platform}-${process.arch}-gnu)\\.node$`,
+  `\\.([cm]?ts|map|md)$|/dist/bundles/|(?<!\\.${process.platform}-${process.arch}-gnu)\\.node$`,
 );
+/** Of diffusers: what its models don't need. */
+const leftOutOfDiffusers = /(^|\/)(modular_)?pipelines\/|(?<!\.py)$/;
 const keptTests = /^test\/cuda\/(?!interpret|gpu-archive).*\.test\.ts$/;
 
 /** The command that an unpacked archive is run by. */
 const command = `#!/bin/sh
 # Tests and benchmarks of wan-ts on this machine's GPU; needs nothing but its driver.
 #
-#   ./run test [--filter TEXT]     the tests
-#   ./run bench [flags]            the benchmarks, on the first CUDA device
-#   ./run doctor                   what was found
-#   ./run                          the tests, then the benchmarks
+#   ./run test [--only PARTS] [--filter TEXT]    the tests
+#   ./run bench [flags]                          the benchmarks, on the first CUDA device
+#   ./run doctor                                 what was found
+#   ./run                                        the tests, then the benchmarks
 cd "$(dirname "$0")" || exit 2
 bun="$PWD/${builtFiles.bun}"
+python="$PWD/${builtPython}"
+if [ -d "$python" ]; then export PYTHONPATH="$python\${PYTHONPATH:+:$PYTHONPATH}"; fi
 test_gpu() { "$bun" scripts/test-gpu.ts "$@"; }
 bench() { "$bun" apps/wan/src/bench/main.ts --device cuda "$@"; }
 case "$1" in
   test) shift; test_gpu "$@" ;;
   bench) shift; bench "$@" ;;
   doctor) shift; "$bun" apps/wan/src/main.ts doctor "$@" ;;
-  "") test_gpu && bench --json bench.json ;;
+  "") test_gpu; tested=$?; bench --json bench.json && exit $tested ;;
   *) echo "there is no $1: test, bench or doctor" >&2; exit 2 ;;
 esac
 `;
@@ -70,13 +79,23 @@ esac
 export async function stageGpuArchive(root: string, folder: string, built: BuiltSources): Promise<void> {
   for (const file of archivedFiles(root)) await place(join(root, file), join(folder, file));
   await placeLinkedPackages(root, folder);
+  if (built.diffusers !== undefined) await placeDiffusers(built.diffusers, folder);
   for (const [name, target] of Object.entries(builtFiles)) {
-    const source = built[name as keyof BuiltSources];
+    const source = built[name as keyof typeof builtFiles];
     if (source === undefined) continue;
     await place(realpathSync(source), join(folder, target));
   }
   await writeFile(join(folder, "run"), command);
   await chmod(join(folder, "run"), 0o755);
+}
+
+/** The models of diffusers, as peers of benchmarks on machines that lack it. */
+async function placeDiffusers(source: string, folder: string): Promise<void> {
+  const parent = dirname(source);
+  const files = allFilesBelow(parent, relative(parent, source));
+  for (const file of files.filter((name) => !leftOutOfDiffusers.test(name))) {
+    await place(join(parent, file), join(folder, builtPython, file));
+  }
 }
 
 /** Files of the repository, as paths from its root. */

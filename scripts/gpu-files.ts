@@ -9,3 +9,6 @@ export const builtFiles = {
   /** The emulated driver; only where it was asked for. */
   emulator: `${builtFolder}/libcuda_emulator.so`,
 } as const;
+
+/** Packages for the peers' Python; only where they were asked for. */
+export const builtPython = `${builtFolder}/python`;

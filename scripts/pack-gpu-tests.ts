@@ -2,10 +2,12 @@
  * Packs what tests and benchmarks need on a machine with a GPU and no network: sources, the addon, Bun,
  * fixtures, and the Rust tests of devices. There: `tar xf wan-ts-gpu.tar.xz && wan-ts-gpu/run`.
  *
- * Usage: bun scripts/pack-gpu-tests.ts [--output FILE] [--with-emulator]
+ * Usage: bun scripts/pack-gpu-tests.ts [--output FILE] [--with-emulator] [--with-diffusers]
  *
- * --output          by default wan-ts-gpu.tar.xz
- * --with-emulator   the emulated driver too, for `run test --emulator`
+ * --output           by default wan-ts-gpu.tar.xz
+ * --with-emulator    the emulated driver too, for `run test --emulator`
+ * --with-diffusers   the models of the diffusers that $WAN_PEER_PYTHON has, else python3, for
+ *                    `run bench --peers` where Python has torch and transformers alone
  */
 import { appendFile, mkdtemp, rm, stat, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -25,6 +27,7 @@ const { values } = parseArgs({
   options: {
     output: { type: "string", default: `${name}.tar.xz` },
     "with-emulator": { type: "boolean", default: false },
+    "with-diffusers": { type: "boolean", default: false },
   },
 });
 const root = dirname(import.meta.dir);
@@ -40,7 +43,9 @@ try {
   await run(["cp", await buildDeviceTests(root), stripped]);
   await run(["strip", stripped]);
   const emulator = values["with-emulator"] ? await buildEmulator(root) : undefined;
-  await stageGpuArchive(root, join(folder, name), { bun: process.execPath, deviceTests: stripped, emulator });
+  const diffusers = values["with-diffusers"] ? await findDiffusers() : undefined;
+  const built = { bun: process.execPath, deviceTests: stripped, emulator, diffusers };
+  await stageGpuArchive(root, join(folder, name), built);
   await compress(folder, output);
 } finally {
   await rm(folder, { recursive: true, force: true });
@@ -50,6 +55,19 @@ process.stdout.write(`${output}: ${(size / 2 ** 20).toFixed(1)} MiB\n`);
 if (size > mostBytes) {
   process.stderr.write(`that is more than ${mostBytes / 2 ** 20} MiB\n`);
   process.exitCode = 1;
+}
+
+/** The folder of Python's diffusers; ends with one line where there is none. */
+async function findDiffusers(): Promise<string> {
+  const python = process.env.WAN_PEER_PYTHON ?? "python3";
+  const code = "import importlib.util as u; print(u.find_spec('diffusers').submodule_search_locations[0])";
+  const child = Bun.spawn([python, "-c", code], { stdin: "ignore", stdout: "pipe", stderr: "ignore" });
+  const found = (await child.stdout.text()).trim();
+  if ((await child.exited) === 0) return found;
+  process.stderr.write(
+    `pack:gpu --with-diffusers: ${python} has no diffusers; WAN_PEER_PYTHON names another\n`,
+  );
+  process.exit(2);
 }
 
 /**

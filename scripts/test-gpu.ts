@@ -4,9 +4,10 @@
  * attention kernels under compute-sanitizer. Needs no network. Ends with one line, `N passed, N failed,
  * N skipped`; with status 2 and one line where there is no device.
  *
- * Usage: bun scripts/test-gpu.ts [--filter TEXT] [--emulator]
+ * Usage: bun scripts/test-gpu.ts [--only PART,…] [--filter TEXT] [--emulator]
  *
- * --filter    only tests whose names have TEXT in them
+ * --only      of operations, models (with pipelines and the attention suite) and sanitizer, these in this order
+ * --filter    only tests whose names have TEXT in them, and no sanitizer
  * --emulator  on the emulated device, and only what is quick there: to try this script without a GPU
  */
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
@@ -29,7 +30,11 @@ import { sanitizeAttention } from "./sanitizer.ts";
 const root = dirname(import.meta.dir);
 const folder = join(root, "test", "cuda");
 const report = join(folder, "test-results", "gpu.xml");
-const { filter, emulator } = readArguments();
+/** What there is to run, by the names that `--only` takes. */
+const parts = ["operations", "models", "sanitizer"] as const;
+type Part = (typeof parts)[number];
+
+const { only, filter, emulator } = readArguments();
 
 /** Ends the process with one line. */
 function fail(message: string): never {
@@ -37,12 +42,29 @@ function fail(message: string): never {
   process.exit(2);
 }
 
-function readArguments(): { readonly filter: string | undefined; readonly emulator: boolean } {
+interface Arguments {
+  readonly only: readonly Part[];
+  readonly filter: string | undefined;
+  readonly emulator: boolean;
+}
+
+function readArguments(): Arguments {
   try {
     const { values } = parseArgs({
-      options: { filter: { type: "string" }, emulator: { type: "boolean", default: false } },
+      options: {
+        only: { type: "string" },
+        filter: { type: "string" },
+        emulator: { type: "boolean", default: false },
+      },
     });
-    return { filter: values.filter, emulator: values.emulator };
+    const only = values.only
+      ?.split(",")
+      .map(
+        (name) =>
+          parts.find((part) => part === name) ??
+          fail(`test:gpu: --only has ${JSON.stringify(name)}; there are ${parts.join(", ")}`),
+      );
+    return { only: only ?? parts, filter: values.filter, emulator: values.emulator };
   } catch (error) {
     fail(`test:gpu: ${(error as Error).message}`);
   }
@@ -118,12 +140,18 @@ async function testPackages(): Promise<Counts> {
 
 process.stdout.write(`${await describeDevice()}\n`);
 const executable = await builtOrPacked(builtFiles.deviceTests, buildDeviceTests);
-let total = addCounts(await testOperations(executable), await testPackages());
-if (filter === undefined) {
-  const sanitized = await sanitizeAttention(executable, { cwd: root, env });
-  total = addCounts(total, sanitized.counts);
-  failures.push(...sanitized.failures);
-}
+const run: Readonly<Record<Part, () => Promise<Counts>>> = {
+  operations: () => testOperations(executable),
+  models: testPackages,
+  sanitizer: async () => {
+    if (filter !== undefined) return none;
+    const sanitized = await sanitizeAttention(executable, { cwd: root, env });
+    failures.push(...sanitized.failures);
+    return sanitized.counts;
+  },
+};
+let total = none;
+for (const part of only) total = addCounts(total, await run[part]());
 for (const failure of failures) process.stderr.write(`failed: ${failure}\n`);
 for (const problem of broken) process.stderr.write(`${problem}; see above\n`);
 process.stdout.write(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);

@@ -1,23 +1,35 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, lstatSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { buildDeviceTests, buildEmulator } from "../../scripts/cargo-artifacts.ts";
 import { allFilesBelow, stageGpuArchive } from "../../scripts/gpu-archive.ts";
-import { builtFiles } from "../../scripts/gpu-files.ts";
+import { builtFiles, builtPython } from "../../scripts/gpu-files.ts";
 
 const root = join(import.meta.dir, "../..");
 let folder = "";
+let diffusers = "";
 
 // Cargo may have to build both.
 const longest = 900_000;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "wan-gpu-archive-"));
-  const built = { deviceTests: await buildDeviceTests(root), emulator: await buildEmulator(root, "test") };
+  diffusers = join(await mkdtemp(join(tmpdir(), "wan-gpu-python-")), "diffusers");
+  await mkdir(join(diffusers, "pipelines"), { recursive: true });
+  await Bun.write(join(diffusers, "__init__.py"), "");
+  await Bun.write(join(diffusers, "pipelines/wan.py"), "");
+  await Bun.write(join(diffusers, "__init__.pyc"), "");
+  const built = {
+    deviceTests: await buildDeviceTests(root),
+    emulator: await buildEmulator(root, "test"),
+    diffusers,
+  };
   await stageGpuArchive(root, folder, { bun: process.execPath, ...built });
 }, longest);
-afterAll(() => rm(folder, { recursive: true, force: true }));
+afterAll(async () => {
+  for (const made of [folder, dirname(diffusers)]) await rm(made, { recursive: true, force: true });
+});
 
 /** Runs a command in the unpacked archive, with an environment that has nothing else. */
 async function run(line: readonly string[], env: Readonly<Record<string, string>> = {}) {
@@ -31,6 +43,21 @@ test("an unpacked archive has no link that leads nowhere", () => {
   const broken = allFilesBelow(folder, ".").filter((file) => isLink(file) && !existsSync(join(folder, file)));
   expect(broken).toEqual([]);
 });
+
+test("an archive takes of diffusers what its models need", () => {
+  expect(allFilesBelow(join(folder, builtPython), ".")).toEqual(["diffusers/__init__.py"]);
+});
+
+test("an unpacked archive runs the parts of the tests that are named", async () => {
+  const line = ["./run", "test", "--emulator", "--only", "operations", "--filter", "there_and_back"];
+  const { status, stdout } = await run(line);
+  expect(stdout).toEndWith("1 passed, 0 failed, 0 skipped\n");
+  expect(status).toBe(0);
+  const refused = await run(["./run", "test", "--only", "operation"]);
+  expect(refused).toMatchObject({ status: 2, stdout: "" });
+  const told = 'test:gpu: --only has "operation"; there are operations, models, sanitizer\n';
+  expect(refused.stderr).toBe(told);
+}, 60_000);
 
 test("an unpacked archive runs tests, with nothing around it", async () => {
   const { status, stdout, stderr } = await run(["./run", "test", "--emulator", "--filter", "text-to-video"]);

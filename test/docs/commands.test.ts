@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArguments } from "@wan-ts/app/src/arguments.ts";
+import { parseBenchArguments } from "@wan-ts/app/src/bench/arguments.ts";
 import { readConfig } from "@wan-ts/app/src/config/read.ts";
 import { flags } from "@wan-ts/app/src/flags.ts";
 import packageFile from "../../package.json";
@@ -40,7 +41,16 @@ describe("commands of the documents", () => {
         expect([yes, bun]).toEqual(["-y", packageFile.packageManager]);
         words.splice(0, 3, "bun");
       }
+      if (words[0] === "timeout") {
+        expect(words[1]).toMatch(/^\d+$/);
+        words.splice(0, 2);
+      }
       const [program, run, script = "", ...rest] = words;
+      if (program === "wan-ts-gpu/run") {
+        expect(["test", "bench", "doctor"]).toContain(run ?? "");
+        if (run === "bench") parseBenchArguments(["--device", "cuda", ...words.slice(2)]);
+        return;
+      }
       if (foreign.includes(program ?? "")) return;
       if (launchers.includes(program ?? "")) {
         const main = words.indexOf("apps/wan/src/main.ts");
@@ -51,6 +61,7 @@ describe("commands of the documents", () => {
       expect([program, run]).toEqual(["bun", "run"]);
       expect(Object.keys(packageFile.scripts)).toContain(script);
       if (script === "app") parseArguments(rest);
+      else if (script === "bench") parseBenchArguments(rest);
       else if (script === "fuzz") expect(readFuzzArguments(rest)).toBeObject();
     });
   }
