@@ -72,6 +72,25 @@ impl Tensor {
         }
     }
 
+    /// A view of shape `shape` of the storage whose elements `pieces` are, all of them and in their
+    /// order, cut along dimension `dim`; `None` where they aren't.
+    pub(crate) fn whole_of(pieces: &[Tensor], shape: &[usize], dim: usize) -> Option<Tensor> {
+        let first = pieces.first()?;
+        if shape[..dim].iter().any(|extent| *extent != 1) {
+            return None;
+        }
+        let mut end = 0;
+        for piece in pieces {
+            let follows = Arc::ptr_eq(&piece.storage, &first.storage) && piece.is_contiguous();
+            if !follows || (piece.layout.offset != end && piece.layout.count() > 0) {
+                return None;
+            }
+            end += piece.layout.count();
+        }
+        let is_whole = end * first.dtype.size() == first.storage.bytes();
+        is_whole.then(|| first.view(shape.to_vec(), Layout::contiguous(shape).strides, 0))
+    }
+
     /// The same elements in another shape, where strides allow it without a copy; `None` where they
     /// don't.
     pub fn reshaped(&self, shape: &[usize]) -> Result<Option<Tensor>, RuntimeError> {

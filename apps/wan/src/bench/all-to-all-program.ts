@@ -1,8 +1,8 @@
 /**
- * A rank of the benchmark of all-to-alls: heads for tokens, from tensors in shared memory where the
- * transport has it. Rank 0 prints what it took as a line of JSON.
+ * A rank of the benchmark of all-to-alls: heads for tokens, or a piece of the tokens for each rank, from
+ * tensors in shared memory where the transport has it. Rank 0 prints what it took as a line of JSON.
  *
- * Usage: bun all-to-all-program.ts '{"tokens":21845,"heads":12,"headDim":128,"runs":20}'
+ * Usage: bun all-to-all-program.ts '{"exchange":"heads","tokens":21845,"heads":12,"headDim":128,"runs":20}'
  */
 import { joinRanks } from "@wan-ts/distributed";
 import { add, memory, setThreads, synchronize, Tensor } from "@wan-ts/tensor";
@@ -10,8 +10,14 @@ import { z } from "zod";
 import { BenchmarkError } from "./case.ts";
 import { statistics } from "./measure.ts";
 
-const { tokens, heads, headDim, runs } = z
-  .object({ tokens: z.int(), heads: z.int(), headDim: z.int(), runs: z.int() })
+const { exchange, tokens, heads, headDim, runs } = z
+  .object({
+    exchange: z.enum(["pieces", "heads"]),
+    tokens: z.int(),
+    heads: z.int(),
+    headDim: z.int(),
+    runs: z.int(),
+  })
   .parse(JSON.parse(process.argv[2] ?? "{}"));
 
 const ranks = joinRanks();
@@ -34,12 +40,11 @@ const shares = {
     await synchronize();
     await world.barrier();
     const started = performance.now();
-    const [output] = shared(() => world.reshard([source], shares));
-    using gathered = output!;
-    using _last = gathered.slice(1, tokens * size - 1, tokens * size);
+    const outputs = shared(() => exchanged(source));
     await synchronize();
     if (run >= warmUps()) seconds.push((performance.now() - started) / 1000);
-    for (let from = 0; from < size; from++) await check(gathered, from, values(from));
+    for (let from = 0; from < size; from++) await check(outputs[from]!, values(from));
+    for (const output of outputs) output.dispose();
   }
   if (rank === 0) {
     process.stdout.write(`${JSON.stringify({ ...statistics(seconds), peakBytes: memory().peakBytes })}\n`);
@@ -53,10 +58,24 @@ function warmUps(): number {
   return 3;
 }
 
-/** The first and the last token of a rank are its own values. */
-async function check(gathered: Tensor, from: number, expected: number): Promise<void> {
-  for (const token of [from * tokens, (from + 1) * tokens - 1]) {
-    using row = gathered.slice(1, token, token + 1);
+/** What came from each rank. */
+function exchanged(source: Tensor): Tensor[] {
+  const each = (tensor: Tensor, length: number): Tensor[] =>
+    Array.from({ length: size }, (_, place) => tensor.slice(1, place * length, (place + 1) * length));
+  if (exchange === "heads") {
+    using gathered = world.reshard([source], shares)[0]!;
+    return each(gathered, tokens);
+  }
+  const pieces = each(source, tokens / size);
+  const came = world.allToAll(pieces);
+  for (const piece of pieces) piece.dispose();
+  return came;
+}
+
+/** The first and the last token that came from a rank are its own values. */
+async function check(came: Tensor, expected: number): Promise<void> {
+  for (const token of [0, came.size(1) - 1]) {
+    using row = came.slice(1, token, token + 1);
     const found = await row.floats();
     const wrong = found.find((value) => value !== expected);
     if (wrong !== undefined) throw new BenchmarkError(wrong, expected, 0, `token ${token}`);

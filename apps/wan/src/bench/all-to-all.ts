@@ -21,24 +21,30 @@ const reportSchema = z.object({
   peakBytes: z.number(),
 });
 
-/** Heads for tokens between ranks of this machine. */
+/** What is exchanged: a piece for each rank, or heads for tokens, of which every row has a share of each. */
+type Exchange = "pieces" | "heads";
+
+/** All-to-alls between ranks of this machine. */
 export const allToAllFamily: BenchmarkFamily = {
   name: "all-to-all",
   cases: [],
-  ranksCases: [allToAllCase()],
+  ranksCases: [
+    allToAllCase("pieces", "a piece for each"),
+    allToAllCase("heads", "heads for tokens; peer: packed first"),
+  ],
 };
 
-function allToAllCase(): RanksCase {
+function allToAllCase(exchange: Exchange, told: string): RanksCase {
   return {
-    case: `${bytes / 2 ** 20} MiB a rank between ${ranks} ranks, half of it moved`,
+    case: `${bytes / 2 ** 20} MiB a rank between ${ranks} ranks, ${told}`,
     dtype: "bfloat16",
     ranks,
     async measure(asked, peers) {
       const runs = Math.max(asked, leastRuns);
       const measured = reportSchema.parse(
-        await runProgram("all-to-all-program.ts", ranks, { ...sizes, runs }),
+        await runProgram("all-to-all-program.ts", ranks, { ...sizes, runs, exchange }),
       );
-      const peer = peers ? await timeOpenMpi(runs) : undefined;
+      const peer = peers ? await timeOpenMpi(runs, exchange) : undefined;
       return {
         ...measured,
         flops: undefined,
@@ -49,7 +55,10 @@ function allToAllCase(): RanksCase {
 }
 
 /** The same bytes by MPI_Alltoall; undefined where there is no mpicc or mpirun. */
-async function timeOpenMpi(runs: number): Promise<Omit<PeerComparison, "ratio"> | undefined> {
+async function timeOpenMpi(
+  runs: number,
+  exchange: Exchange,
+): Promise<Omit<PeerComparison, "ratio"> | undefined> {
   const [compiler, launcher] = [Bun.which("mpicc"), Bun.which("mpirun")];
   if (!compiler || !launcher) return undefined;
   const folder = await mkdtemp(join(tmpdir(), "wan-ts-bench-"));
@@ -58,7 +67,7 @@ async function timeOpenMpi(runs: number): Promise<Omit<PeerComparison, "ratio"> 
     await output([compiler, "-O2", join(import.meta.dir, "open-mpi-peer.c"), "-o", program]);
     const lines = await output([
       ...[launcher, "--allow-run-as-root", "--oversubscribe", "-np", `${ranks}`],
-      ...[program, `${bytes}`, `${runs}`],
+      ...[program, `${bytes}`, `${runs}`, `${exchange === "heads" ? sizes.heads * sizes.headDim * 2 : 0}`],
     ]);
     const seconds = lines.trim().split("\n").map(Number);
     return { name: "Open MPI", medianSeconds: statistics(seconds).medianSeconds };

@@ -5,14 +5,26 @@
 #[cfg(target_arch = "x86_64")]
 pub(crate) const STREAM_FROM: usize = 256 << 10;
 
+/// From here on a part of a larger copy is worth non-temporal stores of its own.
+pub(crate) const LONG_RUN: usize = 8 << 10;
+
 /// Copies `bytes` bytes; large ones with non-temporal stores where the processor has them.
 ///
 /// # Safety
 /// Both ranges are valid for that many bytes and don't overlap. Other processes don't write the
 /// source meanwhile.
 pub(crate) unsafe fn copy(source: *const u8, target: *mut u8, bytes: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { copy_part(source, target, bytes, bytes) };
+}
+
+/// [`copy`] of `bytes` bytes that are a part of `total`.
+///
+/// # Safety
+/// As [`copy`].
+pub(crate) unsafe fn copy_part(source: *const u8, target: *mut u8, bytes: usize, total: usize) {
     #[cfg(target_arch = "x86_64")]
-    if bytes >= STREAM_FROM {
+    if total >= STREAM_FROM && bytes >= LONG_RUN {
         if std::arch::is_x86_feature_detected!("avx512f") {
             // SAFETY: the caller's promise; the processor has the instructions.
             return unsafe { x86::stream_avx512(source, target, bytes) };

@@ -16,8 +16,12 @@ pub(crate) struct Rows {
 /// All rows are valid on their side and no source row overlaps a target row. Other processes don't
 /// write the source meanwhile.
 pub(crate) unsafe fn copy_rows(source: *const u8, target: *mut u8, rows: Rows, total: usize) {
+    // Within a long row the next line is nearer than the next row.
     #[cfg(target_arch = "x86_64")]
-    if total >= super::copy::STREAM_FROM && x86::are_lines(target, rows) {
+    if rows.run < super::copy::LONG_RUN
+        && total >= super::copy::STREAM_FROM
+        && x86::are_lines(target, rows)
+    {
         if std::arch::is_x86_feature_detected!("avx512f") {
             // SAFETY: the caller's promise; the processor has the instructions.
             return unsafe { x86::stream_avx512(source, target, rows) };
@@ -27,12 +31,11 @@ pub(crate) unsafe fn copy_rows(source: *const u8, target: *mut u8, rows: Rows, t
             return unsafe { x86::stream_avx(source, target, rows) };
         }
     }
-    let _ = total;
     for row in 0..rows.count {
         // SAFETY: the caller's promise.
         unsafe {
             let source = source.add(row * rows.source_stride);
-            super::copy::copy(source, target.add(row * rows.target_stride), rows.run);
+            super::copy::copy_part(source, target.add(row * rows.target_stride), rows.run, total);
         }
     }
 }
@@ -155,6 +158,7 @@ mod tests {
         }
         for copy in [large, small] {
             check(copy, rows(7, 640, 1920, 1280), 0, 0);
+            check(copy, rows(3, 20_000, 50_000, 20_032), 3, 0);
             check(copy, rows(7, 640, 1921, 1281), 5, 0);
             check(copy, rows(3, 640, 1920, 1280), 0, 8);
             check(copy, rows(11, 13, 17, 14), 1, 2);

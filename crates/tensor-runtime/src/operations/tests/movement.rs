@@ -168,6 +168,32 @@ fn concatenates_along_each_dimension() {
 }
 
 #[test]
+fn pieces_of_a_whole_are_put_together_without_a_copy() {
+    let stream = stream();
+    let whole = counting(DType::Float32, &[1, 6, 5]);
+    let cut = |ends: &[usize]| -> Vec<Tensor> {
+        let starts = [&[0], ends].concat();
+        let ends = [ends, &[6]].concat();
+        let pieces = starts.iter().zip(ends).map(|(&start, end)| whole.sliced(1, start, end));
+        pieces.collect::<Result<_, _>>().unwrap()
+    };
+    let joined = |pieces: &[Tensor]| concatenate(&stream, pieces, 1).unwrap();
+    let is_whole = |tensor: &Tensor| std::sync::Arc::ptr_eq(&tensor.storage, &whole.storage);
+    for ends in [&[][..], &[2], &[0, 3, 3, 5]] {
+        let found = joined(&cut(ends));
+        assert!(is_whole(&found), "{ends:?}");
+        assert_eq!(found.shape(), whole.shape());
+        assert_eq!(values(&stream, &found), values(&stream, &whole));
+    }
+    let turned: Vec<Tensor> = cut(&[3]).into_iter().rev().collect();
+    let columns = [whole.sliced(2, 0, 2).unwrap(), whole.sliced(2, 2, 5).unwrap()];
+    let across = concatenate(&stream, &columns, 2).unwrap();
+    for found in [joined(&turned), joined(&cut(&[2])[..1]), across] {
+        assert!(!is_whole(&found));
+    }
+}
+
+#[test]
 fn concatenate_refuses_what_doesnt_fit() {
     const NAME: &str = "concatenate";
     let stream = stream();
