@@ -38,6 +38,14 @@ describe(`the app on ${device}`, () => {
     expect(together.latents).toEqual(alone.latents);
   });
 
+  test("refuses attention by cuDNN of what it hasn't in one line, before weights load", async () => {
+    using folder = new TemporaryFolder();
+    const all = [...smallest, "--device", device, "--dtype", "float32", "--attention", "cudnn"];
+    const refused = await runApp(folder.path, all, { env });
+    expectOneLine(refused, 2, ["cudnn: ", "dtype float32 (supported: bfloat16, float16)"]);
+    expect(folder.names).toEqual([]);
+  });
+
   test("refuses a device that isn't there in one line, before anything starts", async () => {
     using folder = new TemporaryFolder();
     const beyond = await runApp(folder.path, ["--device", "cuda:63"], { env });

@@ -130,7 +130,7 @@ export const flags: readonly Flag[] = [
     value: "NAME",
     path: ["attention", "backend"],
     reads: "text",
-    help: "attention backend: native, cuda or reference (default: the best for the device)",
+    help: "attention backend: native, cuda, cudnn or reference (default: the best for the device)",
   },
   {
     name: "--nproc",

@@ -1,6 +1,7 @@
 //! Operations: arguments apart, one call, the result as a handle.
 
 mod arithmetic;
+mod cudnn;
 mod movement;
 mod normalization;
 mod products;

@@ -9,6 +9,7 @@ export {
 } from "./attention.ts";
 export { attentionInPieces, type KeyPiece } from "./attention-in-pieces.ts";
 export { type Conv3dOptions, conv3d } from "./conv3d.ts";
+export { cudnnAttention, cudnnVersion } from "./cudnn-attention.ts";
 export { embedding } from "./embedding.ts";
 export { allFinite } from "./finite.ts";
 export { type LinearOptions, linear } from "./linear.ts";
