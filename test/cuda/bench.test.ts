@@ -47,6 +47,21 @@ describe(`benchmarks on ${device}`, () => {
   }
 });
 
+test(`attention is timed by cuDNN too, on the same inputs, on ${device}`, async () => {
+  using prepared = await attentionCase({ queries: 9, keys: 17, heads: 6, headDim: 16 }, "bfloat16").prepare(
+    device,
+  );
+  const { cudnn } = prepared;
+  if (!cudnn) throw new Error("attention of bfloat16 on a device has cuDNN beside it");
+  if ("absent" in cudnn) {
+    expect(cudnn.absent).toContain("without cuDNN");
+    return;
+  }
+  expect(cudnn.name).toMatch(/^cudnn \d+\.\d+\.\d+$/);
+  using output = cudnn.run();
+  await prepared.check(output);
+});
+
 describe(`the program of benchmarks on ${device}`, () => {
   const main = join(import.meta.dir, "../../apps/wan/src/bench/main.ts");
   const args = ["--device", device, "--only", "peak", "--runs", "1", "--json", "a.json"];

@@ -1,5 +1,6 @@
-import { attention, type Tensor } from "@wan-ts/tensor";
-import type { BenchDType, BenchmarkCase, BenchmarkFamily } from "./case.ts";
+import { CudnnAttentionBackend } from "@wan-ts/attention-native";
+import { attention, cudnnAttention, cudnnVersion, type Device, type Tensor } from "@wan-ts/tensor";
+import type { BenchDType, BenchmarkCase, BenchmarkFamily, PreparedCase } from "./case.ts";
 import { checkClose, unitRoundoff } from "./check-close.ts";
 import { partOf, sampledPlaces, uniformRows } from "./values.ts";
 
@@ -50,6 +51,7 @@ export function attentionCase(
       return {
         flops: 4 * queries * keys * heads * headDim,
         run: () => attention(query, key, value).output,
+        ...besideCudnn(device, dtype, headDim, () => cudnnAttention(query, key, value).output),
         async check(output) {
           for (const head of [0, 5, heads - 1]) {
             const of = (tensor: Tensor, start: number, end: number): Promise<Float32Array> =>
@@ -78,6 +80,19 @@ export function attentionCase(
       };
     },
   };
+}
+
+/** The same by cuDNN, on devices and in types that it computes. */
+function besideCudnn(
+  device: Device,
+  dtype: BenchDType,
+  headDim: number,
+  run: () => Tensor,
+): Pick<PreparedCase, "cudnn"> {
+  if (device === "cpu" || dtype === "float32") return {};
+  const request = { device, dtype, headDim, mask: false, logSumExp: false };
+  const [refusal] = new CudnnAttentionBackend().refusals(request);
+  return { cudnn: refusal ? { absent: refusal.found } : { name: `cudnn ${cudnnVersion()}`, run } };
 }
 
 /** One query's attention in float64: Σ p·v of each feature, and Σ p·|v|. */

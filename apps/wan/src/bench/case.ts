@@ -29,6 +29,16 @@ export interface PreparedCase extends Disposable {
   readonly flops: number | undefined;
   /** Bytes that a run reads and writes at least, where those are what counts. */
   readonly bytes?: number;
+  /** The same by NVIDIA's cuDNN, timed and checked beside it where there is one. */
+  readonly cudnn?: CudnnRun | { readonly absent: string };
+}
+
+/** What cuDNN has of a case. */
+export interface CudnnRun {
+  /** With its version. */
+  readonly name: string;
+  /** As that of the case. */
+  run(): Tensor;
 }
 
 /** One thing to time. */
@@ -94,6 +104,10 @@ export interface BenchmarkResult {
   readonly shareOfPublished?: number | null;
   /** The most tensor bytes that were held at once on the device, inputs included. */
   readonly peakBytes: number;
+  /** The same by cuDNN, through this program; of attention on a CUDA device. */
+  readonly cudnn?: PeerComparison;
+  /** Why cuDNN has no figure: there is none, or it failed. */
+  readonly cudnnAbsent?: string;
   readonly peer?: PeerComparison;
   /** Why a peer that was asked for has no figure: it lacks a library, or it failed. */
   readonly peerAbsent?: string;

@@ -5,6 +5,7 @@ import type {
   BenchmarkCase,
   BenchmarkOutcome,
   BenchmarkResult,
+  PreparedCase,
   RanksCase,
   RanksMeasurement,
 } from "./case.ts";
@@ -102,7 +103,7 @@ async function runCase(
   peer: Peer | undefined,
 ): Promise<BenchmarkResult> {
   // What it holds is let go of before a peer takes as much.
-  const { flops, bytes, measured } = await measureCase(one, repeats, device);
+  const { flops, bytes, measured, ...beside } = await measureCase(one, repeats, device);
   if (one.peer && peer) leaveRoom(device);
   const compared = one.peer && peer && (await peer.time(one.peer, repeats));
   return {
@@ -121,6 +122,7 @@ async function runCase(
       ? {}
       : { gigabytesPerSecond: bytes / measured.medianSeconds / 1e9 }),
     peakBytes: measured.peakBytes,
+    ...beside,
     ...(compared && "absent" in compared ? { peerAbsent: compared.absent } : {}),
     ...(compared && "medianSeconds" in compared
       ? { peer: { ...compared, ratio: compared.medianSeconds / measured.medianSeconds } }
@@ -139,9 +141,32 @@ async function measureCase(
   one: BenchmarkCase,
   repeats: BenchRun["repeats"],
   device: Device,
-): Promise<{ flops: number | undefined; bytes: number | undefined; measured: Measurement }> {
+): Promise<{ flops: number | undefined; bytes: number | undefined; measured: Measurement } & BesideCudnn> {
   using prepared = await one.prepare(device);
-  return { flops: prepared.flops, bytes: prepared.bytes, measured: await measure(prepared, repeats, device) };
+  const { flops, bytes } = prepared;
+  const measured = await measure(prepared, repeats, device);
+  return { flops, bytes, measured, ...(await measureCudnn(prepared, measured, repeats, device)) };
+}
+
+type BesideCudnn = Pick<BenchmarkResult, "cudnn" | "cudnnAbsent">;
+
+/** Has cuDNN compute the same on the same inputs, held to the same check. That it can't is told, and no failure. */
+async function measureCudnn(
+  prepared: PreparedCase,
+  ours: Measurement,
+  repeats: BenchRun["repeats"],
+  device: Device,
+): Promise<BesideCudnn> {
+  const { cudnn } = prepared;
+  if (!cudnn) return {};
+  if ("absent" in cudnn) return { cudnnAbsent: cudnn.absent };
+  try {
+    const same = { ...prepared, run: () => cudnn.run() };
+    const { medianSeconds } = await measure(same, repeats, device);
+    return { cudnn: { name: cudnn.name, medianSeconds, ratio: medianSeconds / ours.medianSeconds } };
+  } catch (error) {
+    return { cudnnAbsent: messageLine(error) };
+  }
 }
 
 function ranksResult(

@@ -50,6 +50,18 @@ test("shares of what is published have a column of their own where it is known",
   expect(formatTable([{ ...result, shareOfPublished: null }])).not.toContain("data sheet");
 });
 
+test("what cuDNN took has a column of its own where there is one, and is told", () => {
+  const cudnn = { name: "cudnn 9.26.0", medianSeconds: 0.005, ratio: 0.4 };
+  const lines = formatTable([{ ...result, cudnn }, result]).split("\n");
+  expect(lines[0]).toMatch(/ tensors +cudnn +peer$/);
+  expect(lines[1]).toMatch(/ 3 MiB +5\.00 ms, 0\.40×$/);
+  expect(lines[2]).toMatch(/ 3 MiB$/);
+  expect(describeOutcome({ ...result, cudnn })).toEndWith("; 0.40× of cudnn 9.26.0, 5.00 ms");
+  expect(describeOutcome({ ...result, cudnnAbsent: "no libcudnn.so.9" })).toEndWith(
+    "; no cudnn: no libcudnn.so.9",
+  );
+});
+
 test("each case is told in one line when it is done, with why it has no figures where it has none", () => {
   expect(describeOutcome({ ...result, peerAbsent: "No module named 'diffusers'" })).toBe(
     "linear: M 4, float32: 12.50 ms; 200 GFLOP/s; 88 % of peak; no peer: No module named 'diffusers'",

@@ -1,7 +1,8 @@
-import type { BenchmarkOutcome, BenchmarkResult } from "./case.ts";
+import type { BenchmarkOutcome, BenchmarkResult, PeerComparison } from "./case.ts";
 
 const bandwidth = "GB/s";
 const published = "of data sheet";
+const cudnnTitle = "cudnn";
 
 const columns: readonly (readonly [title: string, of: (result: BenchmarkResult) => string])[] = [
   ["name", (result) => result.name],
@@ -15,20 +16,23 @@ const columns: readonly (readonly [title: string, of: (result: BenchmarkResult) 
   ["of peak", ({ shareOfPeak, shareOfBandwidth }) => percent(shareOfPeak ?? shareOfBandwidth ?? null)],
   [published, ({ shareOfPublished }) => percent(shareOfPublished ?? null)],
   ["tensors", (result) => `${(result.peakBytes / 2 ** 20).toFixed(0)} MiB`],
-  ["peer", ({ peer }) => (peer ? `${seconds(peer.medianSeconds)}, ${peer.ratio.toFixed(2)}×` : "")],
+  [cudnnTitle, ({ cudnn }) => compared(cudnn)],
+  ["peer", ({ peer }) => compared(peer)],
 ];
 
 /** A case and what it came to, in one line. */
 export function describeOutcome(outcome: BenchmarkOutcome): string {
   const what = `${outcome.name}: ${outcome.case}, ${outcome.dtype}`;
   if ("error" in outcome) return `${what}: failed: ${outcome.error}`;
-  const { gflops, gigabytesPerSecond, peer, peerAbsent } = outcome;
+  const { gflops, gigabytesPerSecond, cudnn, cudnnAbsent, peer, peerAbsent } = outcome;
   const share = outcome.shareOfPeak ?? outcome.shareOfBandwidth ?? null;
   const facts = [
     seconds(outcome.medianSeconds),
     ...(gflops === null ? [] : [`${gflops.toFixed(0)} GFLOP/s`]),
     ...(gigabytesPerSecond === undefined ? [] : [`${gigabytesPerSecond.toFixed(0)} GB/s`]),
     ...(share === null ? [] : [`${percent(share)} of peak`]),
+    ...(cudnn ? [`${cudnn.ratio.toFixed(2)}× of ${cudnn.name}, ${seconds(cudnn.medianSeconds)}`] : []),
+    ...(cudnnAbsent === undefined ? [] : [`no cudnn: ${cudnnAbsent}`]),
     ...(peer ? [`${peer.ratio.toFixed(2)}× of ${peer.name}, ${seconds(peer.medianSeconds)}`] : []),
     ...(peerAbsent === undefined ? [] : [`no peer: ${peerAbsent}`]),
   ];
@@ -40,6 +44,7 @@ export function formatTable(results: readonly BenchmarkResult[]): string {
   const has = {
     [bandwidth]: results.some(({ gigabytesPerSecond }) => gigabytesPerSecond !== undefined),
     [published]: results.some(({ shareOfPublished }) => typeof shareOfPublished === "number"),
+    [cudnnTitle]: results.some(({ cudnn }) => cudnn !== undefined),
   };
   const shown = columns.filter(([title]) => has[title as keyof typeof has] ?? true);
   const rows = [shown.map(([title]) => title), ...results.map((result) => shown.map(([, of]) => of(result)))];
@@ -52,6 +57,10 @@ export function formatTable(results: readonly BenchmarkResult[]): string {
         .trimEnd(),
     )
     .join("\n");
+}
+
+function compared(other: PeerComparison | undefined): string {
+  return other ? `${seconds(other.medianSeconds)}, ${other.ratio.toFixed(2)}×` : "";
 }
 
 function percent(share: number | null): string {
