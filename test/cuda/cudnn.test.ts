@@ -8,6 +8,7 @@ import { type Device, Generator } from "@wan-ts/tensor";
 import { relativeDistance } from "@wan-ts/test/fixture-cases.ts";
 import { defaultAttentionRegistry, WanImageToVideoPipeline } from "@wan-ts/wan";
 import { expectNothingLeft } from "./free-of-leaks.ts";
+import { missingCudnn } from "./missing-cudnn.ts";
 import { isShortRun, testDevice } from "./test-device.ts";
 import { modelTolerance } from "./tolerances.ts";
 
@@ -15,11 +16,10 @@ const device = testDevice();
 const backend = new CudnnAttentionBackend();
 /** What Wan's transformers ask for. */
 const request: AttentionRequest = { device, dtype: "bfloat16", headDim: 128, mask: false, logSumExp: true };
-const [missing] = backend.refusals(request);
-if (missing && process.env.WAN_TEST_CUDNN === "required") throw new Error(missing.found);
+const missing = missingCudnn(backend);
 expectNothingLeft();
 
-if (missing) test.skip(`conformance of cudnn: ${missing.found}`, () => {});
+if (missing !== undefined) test.skip(`conformance of cudnn: ${missing}`, () => {});
 else describeConformance(backend, { device });
 
 test("cudnn is never chosen by itself", () => {
@@ -46,7 +46,7 @@ async function latentsOf(where: Device, attentionBackend?: string): Promise<Floa
   return await result.latents.floats();
 }
 
-describe.skipIf(!!missing)(`cudnn on ${device}`, () => {
+describe.skipIf(missing !== undefined)(`cudnn on ${device}`, () => {
   test("is refused where rows must not know each other", () => {
     const attention = new AttentionDispatcher(defaultAttentionRegistry(), [request], "cudnn");
     expect(() => attention.require({ rowInvariant: true })).toThrow(UnsupportedAttentionError);
