@@ -132,11 +132,12 @@ impl Device {
             )
         };
         // SAFETY: the caller's promise.
-        unsafe { self.copy_to_host_uninit(target, source, &copy_alone) }
+        unsafe { self.copy_to_host_on(Stream::Compute, target, source, &copy_alone) }
     }
 
-    /// [`Device::copy_to_host`] to memory that was never written; after success it is, whole. `copy` takes
-    /// the bytes from page-locked memory, a slot while the device fills the next.
+    /// [`Device::copy_to_host`] after what is queued on either stream, to memory that was never written;
+    /// after success it is, whole. `copy` takes the bytes from page-locked memory, a slot while the device
+    /// fills the next.
     ///
     /// # Safety
     ///
@@ -145,8 +146,9 @@ impl Device {
     /// # Errors
     ///
     /// As [`Device::copy_to_host`].
-    pub unsafe fn copy_to_host_uninit(
+    pub unsafe fn copy_to_host_on(
         &self,
+        stream: Stream,
         target: &mut [MaybeUninit<u8>],
         source: u64,
         copy: CopyHere<'_>,
@@ -155,15 +157,17 @@ impl Device {
             return Ok(());
         }
         self.make_current()?;
-        let mut held = lock(&self.staging.downloads);
+        let mut held = lock(match stream {
+            Stream::Compute => &self.staging.compute_downloads,
+            Stream::Copy => &self.staging.copy_downloads,
+        });
         let copied = ring(&mut held, self.driver(), DOWNLOAD_SLOTS)
             // SAFETY: the caller's promise.
-            .and_then(|ring| unsafe { self.download(ring, target, source, copy) });
+            .and_then(|ring| unsafe { self.download(ring, stream, target, source, copy) });
         copied.map_err(|error| {
             // Nothing may write to the slots when they are next used. The error to tell is the first.
             // SAFETY: the device's own stream.
-            let _ =
-                unsafe { call!(self.driver(), cuStreamSynchronize(self.stream(Stream::Compute))) };
+            let _ = unsafe { call!(self.driver(), cuStreamSynchronize(self.stream(stream))) };
             let bytes = binary_size(target.len() as u64);
             error.while_doing(format!("copying {bytes} from {}", self.name()))
         })
@@ -175,12 +179,13 @@ impl Device {
     unsafe fn download(
         &self,
         ring: &mut Ring,
+        stream: Stream,
         target: &mut [MaybeUninit<u8>],
         source: u64,
         copy: CopyHere<'_>,
     ) -> Result<(), CudaError> {
         let driver = self.driver();
-        let stream = self.stream(Stream::Compute);
+        let stream = self.stream(stream);
         let mut chunks: VecDeque<(usize, &mut [MaybeUninit<u8>])> = VecDeque::new();
         let mut address = source;
         for (index, chunk) in target.chunks_mut(SLOT_BYTES).enumerate() {
@@ -232,17 +237,37 @@ impl Device {
     ///
     /// # Safety
     ///
-    /// `target` is the address of `bytes` bytes of this device's memory that live until it is done.
+    /// As [`Device::fill_bytes_on`].
     ///
     /// # Errors
     ///
     /// What the driver says.
     pub unsafe fn fill_bytes(&self, target: u64, byte: u8, bytes: usize) -> Result<(), CudaError> {
+        // SAFETY: the caller's promise.
+        unsafe { self.fill_bytes_on(Stream::Compute, target, byte, bytes) }
+    }
+
+    /// [`Device::fill_bytes`] on either stream.
+    ///
+    /// # Safety
+    ///
+    /// `target` is the address of `bytes` bytes of this device's memory that live until it is done.
+    ///
+    /// # Errors
+    ///
+    /// What the driver says.
+    pub unsafe fn fill_bytes_on(
+        &self,
+        stream: Stream,
+        target: u64,
+        byte: u8,
+        bytes: usize,
+    ) -> Result<(), CudaError> {
         if bytes == 0 {
             return Ok(());
         }
         self.make_current()?;
-        let stream = self.stream(Stream::Compute);
+        let stream = self.stream(stream);
         // SAFETY: the caller vouches for the address.
         unsafe { call!(self.driver(), cuMemsetD8Async(target, byte, bytes, stream)) }
     }

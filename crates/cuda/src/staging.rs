@@ -11,7 +11,7 @@ use std::sync::Mutex;
 pub(crate) const SLOT_BYTES: usize = 8 << 20;
 /// Slots of a ring for copies to the device: the device reads some while others are filled.
 pub(crate) const UPLOAD_SLOTS: usize = 4;
-/// Slots of the ring for copies to the host: one is written by the device, one read.
+/// Slots of a ring for copies to the host: one is written by the device, one read.
 pub(crate) const DOWNLOAD_SLOTS: usize = 2;
 /// Where copies begin within a slot.
 pub(crate) const ALIGNMENT: usize = 256;
@@ -22,13 +22,19 @@ pub(crate) struct Staging {
     /// One ring for each stream, since a ring's slots come free in a stream's order.
     pub compute_uploads: Mutex<Option<Ring>>,
     pub copy_uploads: Mutex<Option<Ring>>,
-    pub downloads: Mutex<Option<Ring>>,
+    pub compute_downloads: Mutex<Option<Ring>>,
+    pub copy_downloads: Mutex<Option<Ring>>,
 }
 
 impl Staging {
     /// Frees everything; nothing is under way, and the context is current.
     pub(crate) fn release(&mut self, driver: &Driver) {
-        for ring in [&mut self.compute_uploads, &mut self.copy_uploads, &mut self.downloads] {
+        for ring in [
+            &mut self.compute_uploads,
+            &mut self.copy_uploads,
+            &mut self.compute_downloads,
+            &mut self.copy_downloads,
+        ] {
             let ring = ring.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
             if let Some(ring) = ring.take() {
                 ring.release(driver);

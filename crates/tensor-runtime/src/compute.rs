@@ -3,9 +3,9 @@
 use crate::cancellation::CancelToken;
 use crate::device::Device;
 use crate::error::{ErrorCode, RuntimeError};
-use crate::external::{DeviceCall, DeviceKernel, External, Reserved};
+use crate::external::{DeviceCall, DeviceKernel, External};
 use crate::gpus::{Gpus, from_cuda};
-use crate::memory::{Block, DeviceBlock, OutputMemory};
+use crate::memory::{Block, DeviceBlock, OutputMemory, Reserved};
 use crate::storage::{Storage, out_of_memory};
 use crate::stream::{CpuKernel, CudaKernel, GpuFailure, Operation, Pending, Work};
 use crate::tensor::Tensor;
@@ -186,12 +186,12 @@ fn run_external(
     device: Device,
     place: &Place<'_>,
 ) -> Result<Vec<Filled>, RuntimeError> {
-    match (external.cuda, device) {
-        (Some(kernel), Device::Cuda(index)) => {
+    match external {
+        External { cuda: Some(kernel), reserved, .. } if let Device::Cuda(index) = device => {
             let gpu = place.gpu(name, index)?;
-            on_device(name, inputs, outputs, (kernel, external.reserved), &gpu, place)
+            on_device(name, inputs, outputs, (kernel, reserved), &gpu, place)
         }
-        _ => staged(name, inputs, outputs, (external.cpu, external.staging), device, place),
+        external => staged(name, inputs, outputs, external, device, place),
     }
 }
 
@@ -247,21 +247,30 @@ fn on_device(
     Ok(blocks.into_iter().map(Filled::OnDevice).collect())
 }
 
-/// Copies inputs here, to `staging` where there is such memory, computes, and copies outputs to `device`.
+/// Copies inputs here, to memory of the operation's where it has such, computes, and copies outputs to
+/// `device`; beside its kernels where outputs are reserved.
 fn staged(
     name: &'static str,
     inputs: &[Tensor],
     outputs: &[Pending],
-    (kernel, staging): (CpuKernel, Option<Arc<dyn OutputMemory>>),
+    external: External,
     device: Device,
     place: &Place<'_>,
 ) -> Result<Vec<Filled>, RuntimeError> {
+    let External { cpu: kernel, staging, reserved, .. } = external;
     if device == Device::Cpu && inputs.iter().all(|input| input.device() == Device::Cpu) {
         return on_cpu(name, inputs, outputs, kernel, place);
     }
+    let failed = |error| from_cuda(name, error);
+    let reserved = reserved.transpose().and_then(|all| all.map(Reserved::begin).transpose());
+    let reserved = reserved.map_err(failed)?;
+    let stream = match reserved {
+        Some(_) => DeviceStream::Copy,
+        None => DeviceStream::Compute,
+    };
     let mut copies = Vec::with_capacity(inputs.len());
     for input in inputs {
-        copies.push(downloaded_to(name, input, place, staging.as_deref())?);
+        copies.push(downloaded_to(name, input, stream, place, staging.as_deref())?);
     }
     let mut views = Vec::with_capacity(inputs.len());
     for (input, copy) in inputs.iter().zip(&copies) {
@@ -270,12 +279,17 @@ fn staged(
         views.push(unsafe { TensorRef::new(copy.pointer(), input.dtype, layout) });
     }
     let blocks = run_on_cpu(name, &views, outputs, kernel, &place.cpu, place.memory)?;
+    let mut reserved = reserved.into_iter().flatten();
     let upload = |(block, output): (Block, &Pending)| {
         // SAFETY: the kernel has filled the block, which is of the output's size.
         let bytes = unsafe { std::slice::from_raw_parts(block.pointer(), output.storage.bytes()) };
-        match device {
-            Device::Cpu => Ok(Filled::Here(block)),
-            Device::Cuda(index) => uploaded(name, bytes, index, place),
+        match (reserved.next(), device) {
+            (Some(target), _) => {
+                target.fill(bytes, &place.copy_here()).map_err(failed)?;
+                Ok(Filled::OnDevice(target))
+            }
+            (None, Device::Cpu) => Ok(Filled::Here(block)),
+            (None, Device::Cuda(index)) => uploaded(name, bytes, index, place),
         }
     };
     blocks.into_iter().zip(outputs).map(upload).collect()
@@ -291,12 +305,12 @@ pub(crate) fn reserve(operation: &mut Operation, gpus: &Gpus) {
     }
     // One that isn't open is told of where the copy is made.
     let Some(gpu) = gpus.opened(index) else { return };
+    let bytes = outputs.iter().map(|output| output.storage.bytes());
     match work {
         Work::TransferAhead(reserved) if inputs[0].device() == Device::Cpu => {
-            *reserved = Some(DeviceBlock::reserve(gpu.device(), outputs[0].storage.bytes()));
+            *reserved = Some(Reserved::new(gpu.device(), bytes));
         }
-        Work::External(external) if external.cuda.is_some() => {
-            let bytes = outputs.iter().map(|output| output.storage.bytes());
+        Work::External(external) => {
             external.reserved = Some(Reserved::new(gpu.device(), bytes));
         }
         _ => {}

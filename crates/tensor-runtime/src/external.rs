@@ -3,12 +3,12 @@
 use crate::device::Device;
 use crate::error::{ErrorCode, RuntimeError};
 use crate::gpus::from_cuda;
-use crate::memory::{DeviceBlock, OutputMemory};
+use crate::memory::{OutputMemory, Reserved};
 use crate::operations;
 use crate::stream::{CpuKernel, Lane, Stream, Work, device_of};
 use crate::tensor::Tensor;
 use cpu_kernels::{Cpu, DType, TensorMut, TensorRef};
-use cuda::{CudaError, Device as CudaDevice, Event, Stream as DeviceStream};
+use cuda::{CudaError, Stream as DeviceStream};
 use cuda_kernels::{DeviceView, Gpu};
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ impl DeviceCall<'_> {
         self.outputs.iter().try_for_each(|output| {
             let (address, bytes) = (output.pointer(), output.bytes());
             // SAFETY: the output's own bytes, which nothing else touches before it is there.
-            unsafe { self.gpu.device().fill_bytes(address, 0, bytes) }
+            unsafe { self.gpu.device().fill_bytes_on(self.stream, address, 0, bytes) }
                 .map_err(|error| from_cuda("collective", error))
         })
     }
@@ -78,33 +78,6 @@ pub(crate) struct External {
     pub(crate) cuda: Option<DeviceKernel>,
     /// Its outputs on a device, where they are filled beside the kernels.
     pub(crate) reserved: Option<Result<Reserved, CudaError>>,
-}
-
-/// Outputs that are filled beside a device's kernels, from what these have computed so far.
-pub(crate) struct Reserved {
-    blocks: Vec<DeviceBlock>,
-    device: Arc<CudaDevice>,
-    /// Passed once the inputs are computed and the outputs' memory is theirs.
-    ready: Event,
-}
-
-impl Reserved {
-    pub(crate) fn new(
-        device: &Arc<CudaDevice>,
-        bytes: impl Iterator<Item = usize>,
-    ) -> Result<Reserved, CudaError> {
-        let blocks = bytes
-            .map(|bytes| DeviceBlock::allocate(device, bytes))
-            .collect::<Result<Vec<_>, _>>()?;
-        let ready = device.record(DeviceStream::Compute)?;
-        Ok(Reserved { blocks, device: device.clone(), ready })
-    }
-
-    /// Has what is queued beside the kernels from now on wait for inputs and memory.
-    pub(crate) fn begin(self) -> Result<Vec<DeviceBlock>, CudaError> {
-        self.device.wait(DeviceStream::Copy, &self.ready)?;
-        Ok(self.blocks)
-    }
 }
 
 impl Stream {

@@ -198,17 +198,6 @@ impl DeviceBlock {
         Ok(DeviceBlock { memory, bytes, arrival, readers })
     }
 
-    /// A block for a copy beside the device's kernels. The copy waits for what was queued before this
-    /// call, as the memory may be from there, and for nothing that is queued later.
-    pub(crate) fn reserve(
-        device: &Arc<CudaDevice>,
-        bytes: usize,
-    ) -> Result<Reservation, CudaError> {
-        let block = DeviceBlock::allocate(device, bytes)?;
-        let allocated = (bytes > 0).then(|| device.record(Stream::Compute)).transpose()?;
-        Ok(Reservation { block, allocated })
-    }
-
     /// Has kernels that are queued from now on wait until the block is filled.
     pub(crate) fn await_arrival(&self) -> Result<(), CudaError> {
         let arrival = self.arrival.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
@@ -223,6 +212,20 @@ impl DeviceBlock {
         *self.arrival.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(event);
     }
 
+    /// Has `bytes`, which fill the block, copied there beside the device's kernels, `copy` doing this
+    /// machine's part.
+    pub(crate) fn fill(&self, bytes: &[u8], copy: CopyHere<'_>) -> Result<(), CudaError> {
+        assert_eq!(bytes.len(), self.bytes, "a block is filled by as many bytes");
+        let Some(memory) = &self.memory else { return Ok(()) };
+        let device = memory.device();
+        // SAFETY: the block is as large as the bytes, and its arrival is waited for before it is read or
+        // given back.
+        let copied = unsafe { device.copy_to_device_on(Stream::Copy, self.address(), bytes, copy) };
+        // Of a copy that failed midway as well: what of it is queued still writes to the block.
+        self.arrives_at(device.record(Stream::Copy)?);
+        copied
+    }
+
     /// Keeps it until `event` has passed, at least.
     pub(crate) fn hold_until(&self, event: Event) {
         self.readers.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(event);
@@ -234,31 +237,32 @@ impl DeviceBlock {
     }
 }
 
-/// A block that waits for its content.
-pub(crate) struct Reservation {
-    block: DeviceBlock,
-    /// From where on the memory is the block's; `None` for no bytes.
-    allocated: Option<Event>,
+/// Blocks that are filled beside a device's kernels, from what these have computed so far.
+pub(crate) struct Reserved {
+    blocks: Vec<DeviceBlock>,
+    device: Arc<CudaDevice>,
+    /// Passed once what was queued before is computed, and the blocks' memory is theirs.
+    ready: Event,
 }
 
-impl Reservation {
-    /// Has `bytes`, which fill the block, copied there beside the device's kernels, `copy` doing this
-    /// machine's part.
-    pub(crate) fn fill(self, bytes: &[u8], copy: CopyHere<'_>) -> Result<DeviceBlock, CudaError> {
-        let Reservation { mut block, allocated } = self;
-        assert_eq!(bytes.len(), block.bytes, "a reservation is filled by as many bytes");
-        if let (Some(memory), Some(allocated)) = (&block.memory, allocated) {
-            let device = memory.device();
-            device.wait(Stream::Copy, &allocated)?;
-            // SAFETY: the block is new, as large as the bytes, and its arrival is waited for before
-            // it is read or given back.
-            let copied =
-                unsafe { device.copy_to_device_on(Stream::Copy, block.address(), bytes, copy) };
-            // Of a copy that failed midway as well: what of it is queued still writes to the block.
-            block.arrival = Mutex::new(Some(device.record(Stream::Copy)?));
-            copied?;
-        }
-        Ok(block)
+impl Reserved {
+    /// Blocks of so many bytes. What fills them waits for what was queued before this call, as the memory
+    /// may be from there, and for nothing that is queued later.
+    pub(crate) fn new(
+        device: &Arc<CudaDevice>,
+        bytes: impl Iterator<Item = usize>,
+    ) -> Result<Reserved, CudaError> {
+        let blocks = bytes
+            .map(|bytes| DeviceBlock::allocate(device, bytes))
+            .collect::<Result<Vec<_>, _>>()?;
+        let ready = device.record(Stream::Compute)?;
+        Ok(Reserved { blocks, device: device.clone(), ready })
+    }
+
+    /// Has what is queued beside the kernels from now on wait until they are ready.
+    pub(crate) fn begin(self) -> Result<Vec<DeviceBlock>, CudaError> {
+        self.device.wait(Stream::Copy, &self.ready)?;
+        Ok(self.blocks)
     }
 }
 

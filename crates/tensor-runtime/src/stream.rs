@@ -7,7 +7,7 @@ use crate::error::{ErrorCode, RuntimeError};
 use crate::execute::execute;
 use crate::external::External;
 use crate::gpus::Gpus;
-use crate::memory::{OutputMemory, Reservation};
+use crate::memory::{OutputMemory, Reserved};
 use crate::rehearsal::Rehearsal;
 use crate::storage::Storage;
 use crate::tensor::Tensor;
@@ -123,7 +123,7 @@ pub(crate) enum Work {
     /// Copies its one contiguous input to its output's device.
     Transfer,
     /// The same beside the device's kernels, into memory that is reserved when the stream comes to it.
-    TransferAhead(Option<Result<Reservation, CudaError>>),
+    TransferAhead(Option<Result<Reserved, CudaError>>),
 }
 
 pub(crate) struct Operation {

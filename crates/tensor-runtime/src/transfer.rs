@@ -4,7 +4,7 @@ use crate::compute::{Filled, Place};
 use crate::device::Device;
 use crate::error::RuntimeError;
 use crate::gpus::from_cuda;
-use crate::memory::{Block, DeviceBlock, OutputMemory, Reservation};
+use crate::memory::{Block, DeviceBlock, OutputMemory, Reserved};
 use crate::storage::out_of_memory;
 use crate::tensor::Tensor;
 use cuda::{CudaError, Stream as DeviceStream};
@@ -30,17 +30,19 @@ pub(crate) fn transfer(
     Ok(vec![filled])
 }
 
-/// Has a contiguous tensor of this machine copied beside the device's kernels, to `reserved`.
+/// Has a contiguous tensor of this machine copied beside the device's kernels, to the one block of `reserved`.
 pub(crate) fn ahead(
     name: &'static str,
     input: &Tensor,
-    reserved: Result<Reservation, CudaError>,
+    reserved: Result<Reserved, CudaError>,
     place: &Place<'_>,
 ) -> Result<Vec<Filled>, RuntimeError> {
     let bytes = bytes_here(input)?;
+    let failed = |error| from_cuda(name, error);
+    let blocks = reserved.and_then(Reserved::begin).map_err(failed)?;
     let copy = place.copy_here();
-    let block = reserved.and_then(|reservation| reservation.fill(bytes, &copy));
-    Ok(vec![Filled::OnDevice(block.map_err(|error| from_cuda(name, error))?)])
+    blocks.iter().try_for_each(|block| block.fill(bytes, &copy)).map_err(failed)?;
+    Ok(blocks.into_iter().map(Filled::OnDevice).collect())
 }
 
 /// The bytes of a contiguous tensor of this machine.
@@ -63,13 +65,14 @@ fn downloaded(
     input: &Tensor,
     place: &Place<'_>,
 ) -> Result<Block, RuntimeError> {
-    downloaded_to(name, input, place, None)
+    downloaded_to(name, input, DeviceStream::Compute, place, None)
 }
 
-/// [`downloaded`] to a certain memory.
+/// [`downloaded`] to a certain memory, after what is queued on `stream`.
 pub(crate) fn downloaded_to(
     name: &'static str,
     input: &Tensor,
+    stream: DeviceStream,
     place: &Place<'_>,
     memory: Option<&dyn OutputMemory>,
 ) -> Result<Block, RuntimeError> {
@@ -88,7 +91,7 @@ pub(crate) fn downloaded_to(
             let source = input.storage.device_address()? + (input.layout.offset * size) as u64;
             let gpu = place.gpu(name, index)?;
             // SAFETY: the layout lies within the storage, which is held until the copy has ended.
-            unsafe { gpu.device().copy_to_host_uninit(target, source, &copy) }
+            unsafe { gpu.device().copy_to_host_on(stream, target, source, &copy) }
                 .map_err(|error| from_cuda(name, error))?;
             // What was waited for may have been called off.
             place.gpus.check()?;

@@ -160,15 +160,8 @@ pub(crate) fn accept(
     library: &Library,
 ) -> Result<(), String> {
     let version = Version::of(number(library, c"cudnnGetVersion")?);
-    if version < OLDEST {
-        return Err(format!("is version {version}: attention as one operation needs {OLDEST}"));
-    }
     let cuda = number(library, c"cudnnGetCudartVersion")? / 1000;
-    if let Some((major, minor)) = driver
-        && cuda > major as usize
-    {
-        return Err(format!("is for CUDA {cuda}, and the driver knows up to CUDA {major}.{minor}"));
-    }
+    serves(version, cuda, driver)?;
     let fits = |candidate: &Library| match number(candidate, c"cublasLtGetVersion")? / 10_000 {
         major if major == cuda => Ok(()),
         major => Err(format!("is for CUDA {major}")),
@@ -176,6 +169,19 @@ pub(crate) fn accept(
     match paths.open(LibraryKind::CublasLt, driver, fits) {
         Ok(_) => Ok(()),
         Err(tried) => Err(format!("needs cuBLASLt of CUDA {cuda}: {tried}")),
+    }
+}
+
+/// Whether a version that is made for a major version of CUDA serves with that driver.
+fn serves(version: Version, cuda: usize, driver: Option<(u32, u32)>) -> Result<(), String> {
+    if version < OLDEST {
+        return Err(format!("is version {version}: attention as one operation needs {OLDEST}"));
+    }
+    match driver {
+        Some((major, minor)) if cuda > major as usize => {
+            Err(format!("is for CUDA {cuda}, and the driver knows up to CUDA {major}.{minor}"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -187,4 +193,43 @@ fn number(library: &Library, name: &CStr) -> Result<usize, String> {
     let get: unsafe extern "C" fn() -> usize = unsafe { std::mem::transmute(address) };
     // SAFETY: no condition.
     Ok(unsafe { get() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_in_order() {
+        let (old, first, later) = (Version::of(91_002), Version::of(91_301), Version::of(92_600));
+        assert_eq!(old.to_string(), "9.10.2");
+        assert_eq!(first, OLDEST);
+        assert!(old < first && first < later && Version::of(91_300) < first);
+    }
+
+    #[test]
+    fn libraries_that_are_too_old_or_too_new_for_the_driver_are_told_why() {
+        let (old, new) = (Version::of(91_300), Version::of(92_600));
+        assert_eq!(
+            serves(old, 12, None),
+            Err("is version 9.13.0: attention as one operation needs 9.13.1".into())
+        );
+        assert_eq!(
+            serves(new, 13, Some((12, 8))),
+            Err("is for CUDA 13, and the driver knows up to CUDA 12.8".into())
+        );
+        for (cuda, driver) in [(12, Some((12, 0))), (12, Some((13, 0))), (13, None)] {
+            assert_eq!(serves(new, cuda, driver), Ok(()));
+        }
+    }
+
+    #[test]
+    fn statuses_are_sorted_by_their_thousands() {
+        assert_eq!(code_of(3000), CudaErrorCode::Unsupported);
+        assert_eq!(code_of(3007), CudaErrorCode::Unsupported);
+        assert_eq!(code_of(4004), CudaErrorCode::OutOfMemory);
+        for other in [1001, 2000, 4000, 5001] {
+            assert_eq!(code_of(other), CudaErrorCode::Failed);
+        }
+    }
 }

@@ -56,6 +56,25 @@ fn many_small_copies_share_a_slot() {
     }
 }
 
+#[test]
+fn what_is_on_one_stream_is_read_back_without_the_other() {
+    let fake = Fake::new();
+    let device = fake.device();
+    let memory = device.allocate(8).unwrap();
+    let other = device.allocate(8).unwrap();
+    let mut target = [MaybeUninit::new(0); 8];
+    // SAFETY: blocks of that many bytes.
+    unsafe {
+        device.fill_bytes_on(Stream::Copy, memory.address(), 5, 8).unwrap();
+        device.fill_bytes(other.address(), 6, 8).unwrap();
+        device.copy_to_host_on(Stream::Copy, &mut target, memory.address(), &plain).unwrap();
+    }
+    // SAFETY: written at the start at least.
+    assert!(target.iter().all(|byte| unsafe { byte.assume_init() } == 5));
+    assert!(device.is_done(Stream::Copy).unwrap());
+    assert!(!device.is_done(Stream::Compute).unwrap());
+}
+
 fn plain(source: &[u8], target: &mut [MaybeUninit<u8>]) {
     target.write_copy_of_slice(source);
 }
@@ -77,7 +96,7 @@ fn the_host_s_part_is_done_by_who_is_named_a_slot_at_a_time() {
     // SAFETY: a block of that many bytes.
     unsafe {
         device.copy_to_device_on(Stream::Compute, memory.address(), &source, &copy).unwrap();
-        device.copy_to_host_uninit(&mut target, memory.address(), &copy).unwrap();
+        device.copy_to_host_on(Stream::Compute, &mut target, memory.address(), &copy).unwrap();
     }
     assert_eq!(*lengths.lock().unwrap(), [SLOT, SLOT, 5, SLOT, SLOT, 5]);
     // SAFETY: written at the start at least.

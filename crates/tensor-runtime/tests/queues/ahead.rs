@@ -1,6 +1,6 @@
 //! Copies beside a device's kernels: what they wait for, and what waits for them.
 
-use crate::calls::{Call, Noted, places};
+use crate::calls::{Call, Noted, places, recorded};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 use tensor_runtime::operations::{self, BinaryOperation};
@@ -43,17 +43,6 @@ fn hold(stream: &Stream) -> SyncSender<()> {
     let outputs = vec![(DType::UInt8, vec![1])];
     drop(stream.submit_external("hold", &[], outputs, Order::Beside, run).unwrap());
     release
-}
-
-/// Where the event of a wait was recorded last before it.
-fn recorded(calls: &[Call], waiting: usize) -> (usize, usize) {
-    let Call::Wait { event: awaited, .. } = calls[waiting] else { panic!("it is a wait") };
-    let place = calls[..waiting]
-        .iter()
-        .rposition(|call| matches!(call, Call::Record { event, .. } if *event == awaited));
-    let place = place.expect("an event is recorded before it is waited for");
-    let Call::Record { stream, .. } = calls[place] else { unreachable!("found as a record") };
-    (place, stream)
 }
 
 #[test]

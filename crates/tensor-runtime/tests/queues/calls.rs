@@ -11,7 +11,12 @@ pub enum Call {
     Launch {
         stream: usize,
     },
+    /// To the device.
     Copy {
+        stream: usize,
+    },
+    /// From the device.
+    Read {
         stream: usize,
     },
     Record {
@@ -54,6 +59,7 @@ type Launch = unsafe extern "C" fn(
     *mut Handle,
 ) -> c_int;
 type Copy = unsafe extern "C" fn(u64, *const c_void, usize, Handle) -> c_int;
+type Read = unsafe extern "C" fn(*mut c_void, u64, usize, Handle) -> c_int;
 type Record = unsafe extern "C" fn(Handle, Handle) -> c_int;
 type Wait = unsafe extern "C" fn(Handle, Handle, c_uint) -> c_int;
 type Synchronize = unsafe extern "C" fn(Handle) -> c_int;
@@ -100,6 +106,16 @@ unsafe extern "C" fn copy(
     }
 }
 
+unsafe extern "C" fn read(target: *mut c_void, source: u64, bytes: usize, stream: Handle) -> c_int {
+    note(Call::Read { stream: stream as usize });
+    // SAFETY: as above.
+    unsafe {
+        transmute::<*const c_void, Read>(emulated(c"cuMemcpyDtoHAsync_v2"))(
+            target, source, bytes, stream,
+        )
+    }
+}
+
 unsafe extern "C" fn record(event: Handle, stream: Handle) -> c_int {
     note(Call::Record { event: event as usize, stream: stream as usize });
     // SAFETY: as above.
@@ -130,6 +146,7 @@ fn symbol(name: &CStr) -> Option<*const c_void> {
     match name.to_bytes() {
         b"cuLaunchKernel" => Some(launch as *const c_void),
         b"cuMemcpyHtoDAsync_v2" => Some(copy as *const c_void),
+        b"cuMemcpyDtoHAsync_v2" => Some(read as *const c_void),
         b"cuEventRecord" => Some(record as *const c_void),
         b"cuStreamWaitEvent" => Some(wait as *const c_void),
         b"cuEventSynchronize" => Some(event_synchronize as *const c_void),
@@ -172,4 +189,15 @@ impl Noted {
 /// Where the calls are that `is` holds for.
 pub fn places(calls: &[Call], is: impl Fn(&Call) -> bool) -> Vec<usize> {
     calls.iter().enumerate().filter(|(_, call)| is(call)).map(|(place, _)| place).collect()
+}
+
+/// Where the event of a wait was recorded last before it.
+pub fn recorded(calls: &[Call], waiting: usize) -> (usize, usize) {
+    let Call::Wait { event: awaited, .. } = calls[waiting] else { panic!("it is a wait") };
+    let place = calls[..waiting]
+        .iter()
+        .rposition(|call| matches!(call, Call::Record { event, .. } if *event == awaited));
+    let place = place.expect("an event is recorded before it is waited for");
+    let Call::Record { stream, .. } = calls[place] else { unreachable!("found as a record") };
+    (place, stream)
 }

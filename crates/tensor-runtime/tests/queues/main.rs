@@ -2,4 +2,5 @@
 
 mod ahead;
 mod calls;
+mod staged;
 mod stretches;
