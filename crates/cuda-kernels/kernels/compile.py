@@ -4,7 +4,7 @@
     python crates/cuda-kernels/kernels/compile.py --check    says whether they are what the sources make
     python crates/cuda-kernels/kernels/compile.py --only movement    compiles one room, writes nothing
 
-Needs Triton 3.9.0 and no GPU. What was compiled before from the same sources and options is taken
+Needs Triton 3.9.0, NVRTC of CUDA 12.9 (nvrtc.py) and no GPU. What was compiled before from the same sources and options is taken
 from a cache beside Cargo's output (`WAN_KERNEL_CACHE` says where else).
 """
 
@@ -18,6 +18,7 @@ import json
 import lzma
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -38,7 +39,8 @@ from triton import knobs  # noqa: E402
 from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
 
-from variant import TARGETS, Variant  # noqa: E402
+import nvrtc  # noqa: E402
+from variant import TARGETS, CudaKernel, Variant  # noqa: E402
 
 TRITON = "3.9.0"
 PROCESSES = 2
@@ -48,6 +50,7 @@ PTX_VERSION = 88
 # The PTX that other devices compile for themselves is of 8.0's compilation, and keeps to what drivers
 # have known since CUDA 12.0.
 PTX_OF = 80
+# Kernels of CUDA C++ are for one target alone, and so is their PTX.
 OLDEST_PTX_VERSION = 80
 PTX = "ptx"
 COMPRESSION = [{"id": lzma.FILTER_LZMA1, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 24}]
@@ -88,25 +91,28 @@ def source(variant: Variant, capability: int) -> ASTSource:
     return ASTSource(fn=variant.kernel, signature=signature, constexprs=places, attrs=attributes)
 
 
+def cuda_source(variant: Variant, capability: int) -> tuple[str, dict[str, str], dict[str, Any]]:
+    """Text, headers and constants of a kernel of CUDA C++."""
+    constants = variant.constants_for(capability)
+    return (KERNELS / variant.kernel.source).read_text(), variant.kernel.headers(constants), constants
+
+
 def cache_key(variant: Variant, capability: int) -> str:
-    parts = [
-        source(variant, capability).hash(),
-        sorted(options(variant, capability).items()),
-        capability,
-        triton.__version__,
-        assembler(),
-    ]
+    if isinstance(variant.kernel, CudaKernel):
+        parts = [*cuda_source(variant, capability), capability, nvrtc.PACKAGE, assembler()]
+    else:
+        parts = [
+            source(variant, capability).hash(),
+            sorted(options(variant, capability).items()),
+            capability,
+            triton.__version__,
+            assembler(),
+        ]
     return sha256(repr(parts).encode())
 
 
-def compiled(room: str, name: str, capability: int) -> tuple[dict[str, Any], bytes, bytes]:
-    """A variant's facts, cubin and PTX for one target."""
-    variant = next(variant for variant in rooms(room)[room].variants() if variant.name == name)
-    place = CACHE / cache_key(variant, capability)
-    facts = place.with_suffix(".json")
-    if facts.exists():
-        made = [place.with_suffix(kind).read_bytes() for kind in (".cubin", ".ptx")]
-        return json.loads(facts.read_text()), made[0], made[1]
+def by_triton(variant: Variant, capability: int) -> tuple[dict[str, Any], bytes, bytes, str]:
+    """Facts, cubin and PTX that Triton makes, and what the assembler told."""
     told = io.StringIO()
     knobs.nvidia.dump_ptxas_log = True
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(told):
@@ -119,18 +125,53 @@ def compiled(room: str, name: str, capability: int) -> tuple[dict[str, Any], byt
     metadata = kernel.metadata
     if metadata.global_scratch_size or metadata.profile_scratch_size:
         raise ValueError("needs scratch memory, which launching doesn't pass")
-    cubin, ptx = kernel.asm["cubin"], kernel.asm["ptx"].encode()
-
-    def numbers(pattern: str) -> list[int]:
-        return [int(number) for number in re.findall(pattern, told.getvalue())]
-
-    result = {
+    facts = {
         "entry": metadata.name,
         "threads": 32 * metadata.num_warps,
         "shared": metadata.shared,
-        "registers": max(numbers(r"Used (\d+) registers")),
-        "spilled": sum(numbers(r"(\d+) bytes spill stores")),
     }
+    return facts, kernel.asm["cubin"], kernel.asm["ptx"].encode(), told.getvalue()
+
+
+def by_nvrtc(variant: Variant, capability: int) -> tuple[dict[str, Any], bytes, bytes, str]:
+    """The same of CUDA C++, for what that compute capability alone has."""
+    kernel = variant.kernel
+    text, headers, constants = cuda_source(variant, capability)
+    ptx = nvrtc.compile_ptx(kernel.source, text, headers, constants, f"compute_{capability}a")
+    with tempfile.TemporaryDirectory() as folder:
+        file, cubin = Path(folder, "kernel.ptx"), Path(folder, "kernel.cubin")
+        file.write_text(ptx)
+        line = [knobs.nvidia.ptxas.path, "-v", f"--gpu-name=sm_{capability}a", file, "-o", cubin]
+        done = subprocess.run(line, capture_output=True, text=True)
+        told = done.stdout + done.stderr
+        if done.returncode != 0:
+            raise ValueError(told)
+        if "serialized" in told:
+            raise ValueError(f"its products wait for each other: {told}")
+        facts = {
+            "entry": kernel.name,
+            "threads": kernel.threads(constants),
+            "shared": kernel.shared(constants),
+        }
+        return facts, cubin.read_bytes(), ptx.encode(), told
+
+
+def compiled(room: str, name: str, capability: int) -> tuple[dict[str, Any], bytes, bytes]:
+    """A variant's facts, cubin and PTX for one target."""
+    variant = next(variant for variant in rooms(room)[room].variants() if variant.name == name)
+    place = CACHE / cache_key(variant, capability)
+    facts = place.with_suffix(".json")
+    if facts.exists():
+        made = [place.with_suffix(kind).read_bytes() for kind in (".cubin", ".ptx")]
+        return json.loads(facts.read_text()), made[0], made[1]
+    make = by_nvrtc if isinstance(variant.kernel, CudaKernel) else by_triton
+    result, cubin, ptx, told = make(variant, capability)
+
+    def numbers(pattern: str) -> list[int]:
+        return [int(number) for number in re.findall(pattern, told)]
+
+    result["registers"] = max(numbers(r"Used (\d+) registers"))
+    result["spilled"] = sum(numbers(r"(\d+) bytes spill stores"))
     # Facts last: whoever finds them finds the code.
     for suffix, data in ((".cubin", cubin), (".ptx", ptx), (".json", json.dumps(result).encode())):
         with tempfile.NamedTemporaryFile(dir=CACHE, delete=False) as file:
@@ -174,7 +215,7 @@ def compile_all(only: str | None) -> tuple[list[tuple[str, Variant]], dict, list
         jobs = {
             pool.submit(attempt, room, variant.name, capability): (variant.name, capability)
             for room, variant in listed
-            for capability in TARGETS
+            for capability in variant.capabilities()
         }
         for job in as_completed(jobs):
             name, capability = jobs[job]
@@ -196,20 +237,22 @@ def contents(listed: list[tuple[str, Variant]], results: dict) -> tuple[dict, di
     entries = []
     for room, variant in listed:
         targets = {}
-        for capability, target in TARGETS.items():
+        of_ptx = PTX_OF if PTX_OF in variant.capabilities() else variant.capabilities()[0]
+        for capability in variant.capabilities():
+            target = TARGETS[capability]
             facts, cubin, ptx = results[variant.name, capability]
             constants = {name: plain(value) for name, value in variant.constants_for(capability).items()}
             facts = {**facts, "stages": variant.stages_for(capability), "constants": constants}
             # The driver reads PTX up to its NUL.
-            made = {target: cubin} | ({PTX: ptx + b"\0"} if capability == PTX_OF else {})
+            made = {target: cubin} | ({PTX: ptx + b"\0"} if capability == of_ptx else {})
             for pack, code in made.items():
                 targets[pack] = {**facts, "offset": len(packs[pack]), "bytes": len(code)}
                 packs[pack] += code
         entries.append(
             {
                 "name": variant.name,
-                "source": f"{room}.py",
-                "kernel": variant.kernel.__name__,
+                "source": getattr(variant.kernel, "source", f"{room}.py"),
+                "kernel": variant.function,
                 "arguments": list(variant.arguments.items()),
                 "aligned": list(variant.aligned),
                 "fusion": variant.fusion,
@@ -218,8 +261,9 @@ def contents(listed: list[tuple[str, Variant]], results: dict) -> tuple[dict, di
         )
     manifest = {
         "triton": triton.__version__,
+        "nvrtc": nvrtc.PACKAGE,
         "ptxas": assembler(),
-        "sources": {path.name: sha256(path.read_bytes()) for path in sorted(KERNELS.glob("*.py"))},
+        "sources": {path.name: sha256(path.read_bytes()) for path in sorted(KERNELS.glob("*.[pc][yu]"))},
         "packs": {name: {"bytes": len(data)} for name, data in packs.items()},
         "variants": entries,
     }

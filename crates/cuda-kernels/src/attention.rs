@@ -1,7 +1,8 @@
 //! Scaled dot-product attention: softmax(scale · Q Kᵀ + mask) V.
 
 use crate::number::{blocks, grid, number};
-use crate::{DType, DeviceView, Gpu};
+use crate::pipelined_attention::{boxes, can_be_copied};
+use crate::{Attentions, DType, DeviceView, Gpu};
 use cuda::{Argument, CudaError};
 use std::f64::consts::LOG2_E;
 
@@ -51,9 +52,11 @@ pub struct LogSumExp<'a> {
 /// - Finite scores don't overflow, however large.
 ///
 /// 16-bit heads of 64 and 128 channels, without a mask and with a positive scale, whose pointers and
-/// strides are multiples of 16 bytes and 16 elements, have a kernel of their own. Another serves all
-/// else, head sizes to [`MAX_HEAD_SIZE`], quicker where there are such multiples. A row's bytes depend
-/// on that row, its head's keys, values and mask, the device, and which kernel it is.
+/// strides are multiples of 16 bytes and 16 elements, have a kernel of their own; where the device has it
+/// ([`Attentions`](crate::Attentions)) and, besides, rows, heads and batches don't overlap or repeat,
+/// another that is pipelined. Another serves all else, head sizes to [`MAX_HEAD_SIZE`], quicker where
+/// there are such multiples. A row's bytes depend on that row, its head's keys, values and mask, the
+/// device, and which kernel it is.
 ///
 /// # Errors
 ///
@@ -67,21 +70,24 @@ pub fn attention(gpu: &Gpu, arguments: &AttentionArguments) -> Result<(), CudaEr
         panic!("attention: query has shape {:?}, expected (B, S, H, D)", query.shape());
     };
     let call = Call { arguments, batch, queries, heads, size };
-    match Kernel::of(arguments, size) {
+    match Kernel::of(gpu.attentions(), arguments, size) {
+        Kernel::Pipelined(name) => call.pipelined(gpu, name),
         Kernel::Flash(name) => call.flash(gpu, name),
         Kernel::General(name) => call.general(gpu, name),
     }
 }
 
-/// The kernel for an attention, by name.
+/// The kernel for an attention, by name. It depends on layouts, never on how many rows there are, but for
+/// none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kernel {
+enum Kernel<'a> {
+    Pipelined(&'a str),
     Flash(&'static str),
     General(&'static str),
 }
 
-impl Kernel {
-    fn of(arguments: &AttentionArguments, size: usize) -> Kernel {
+impl<'a> Kernel<'a> {
+    fn of(attentions: &'a Attentions, arguments: &AttentionArguments, size: usize) -> Kernel<'a> {
         let AttentionArguments { query, key, value, output, scale, .. } = arguments;
         let in_whole_vectors = size.is_multiple_of(16)
             && output.is_aligned()
@@ -94,6 +100,13 @@ impl Kernel {
             && *scale > 0.0
             && scale.is_normal()
             && [query, key, value].into_iter().all(|tensor| tensor.strides()[1] < WIDE_ROWS);
+        if in_whole_vectors
+            && is_plain
+            && [query, key, value].into_iter().all(|tensor| can_be_copied(tensor))
+            && let Some(name) = attentions.kernel(query.dtype, size)
+        {
+            return Kernel::Pipelined(name);
+        }
         match (query.dtype, in_whole_vectors, is_plain.then_some(size)) {
             (DType::BFloat16, true, Some(64)) => Kernel::Flash("flash_attention_bf16_64"),
             (DType::BFloat16, true, Some(128)) => Kernel::Flash("flash_attention_bf16_128"),
@@ -118,11 +131,27 @@ struct Call<'a, 'b> {
 }
 
 impl Call<'_, '_> {
+    fn pipelined(&self, gpu: &Gpu, kernel: &str) -> Result<(), CudaError> {
+        let tiles = self.row_blocks(gpu, kernel);
+        let block = |name| gpu.constant(kernel, name);
+        let rows = [block("BLOCK_QUERIES"), block("BLOCK_KEYS"), block("BLOCK_KEYS")];
+        let mut arguments = Vec::new();
+        for (tensor, rows) in self.inputs().into_iter().zip(rows) {
+            arguments.push(Argument::TensorMap(gpu.device().tensor_map(&boxes(tensor, rows))?));
+        }
+        arguments.extend(self.results());
+        arguments.push(Argument::F32(self.unit()));
+        arguments.extend(self.sizes()?);
+        arguments.extend([number("attention", tiles)?, self.has_log_sum_exp()]);
+        // A block of threads takes a whole multiprocessor and goes from tile to tile.
+        let most = gpu.device().multiprocessors() as usize;
+        gpu.launch(kernel, grid("attention", tiles.min(most))?, &arguments)
+    }
+
     fn flash(&self, gpu: &Gpu, kernel: &str) -> Result<(), CudaError> {
-        let unit = (f64::from(self.arguments.scale) * LOG2_E) as f32;
         let mut arguments = self.inputs().map(pointer).to_vec();
         arguments.extend(self.results());
-        arguments.push(Argument::F32(unit));
+        arguments.push(Argument::F32(self.unit()));
         arguments.extend(self.sizes()?);
         for tensor in self.inputs() {
             let [batch, row, head] = strides(tensor);
@@ -170,6 +199,11 @@ impl Call<'_, '_> {
         [pointer(self.arguments.output), rounded, residue]
     }
 
+    /// What makes a score an exponent of 2.
+    fn unit(&self) -> f32 {
+        (f64::from(self.arguments.scale) * LOG2_E) as f32
+    }
+
     fn has_log_sum_exp(&self) -> Argument {
         Argument::I32(self.arguments.log_sum_exp.is_some().into())
     }
@@ -196,7 +230,7 @@ fn wide(stride: usize) -> Argument {
 
 /// Strides of batch, row and head. Those of dimensions of one count too: a part of the rows takes the
 /// kernel that all take together.
-fn strides(tensor: &DeviceView) -> [usize; 3] {
+pub(crate) fn strides(tensor: &DeviceView) -> [usize; 3] {
     std::array::from_fn(|dim| tensor.strides()[dim])
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::Layout;
+use crate::pack::{Manifest, Target};
 use crate::testing::{FLOATS, HostTensor, assert_near, gpu, on_cpu, random, rounding};
 use cpu_kernels::attention as cpu;
 
@@ -72,6 +73,13 @@ impl Case {
         [output, rounded, residue]
     }
 
+    /// Sets channel 5 of head 1 of a row of an input.
+    fn spoil(&mut self, which: usize, row: usize, value: f32) {
+        let Layout { strides, offset, .. } = &self.inputs[which].layout;
+        let place = offset + row * strides[1] + strides[2] + 5;
+        self.inputs[which].set(place, value);
+    }
+
     /// Compares with the CPU: probabilities are rounded to the type, or to a finer one.
     fn check(&self, what: &str, gpu: &Gpu) {
         let dtype = self.inputs[0].dtype;
@@ -99,13 +107,19 @@ fn sizes(dtype: DType) -> &'static [usize] {
     if dtype == DType::Float32 { &[24] } else { &[24, 48, 64, 128] }
 }
 
+/// The emulated device by the kernels of any device, and by those of compute capability 9.0.
+fn gpus() -> [Gpu; 2] {
+    [gpu(), gpu().with_pipelined_attention(None)]
+}
+
 #[test]
 fn any_numbers_of_queries_and_keys() {
-    let gpu = gpu();
-    for dtype in FLOATS {
-        for &size in sizes(dtype) {
-            for [queries, keys] in [[1, 1], [1, 70], [130, 64], [5, 131], [3, 0]] {
-                Case::new(dtype, [2, queries, keys, 2, size]).check("lengths", &gpu);
+    for gpu in gpus() {
+        for dtype in FLOATS {
+            for &size in sizes(dtype) {
+                for [queries, keys] in [[1, 1], [1, 70], [130, 64], [5, 131], [3, 0]] {
+                    Case::new(dtype, [2, queries, keys, 2, size]).check("lengths", &gpu);
+                }
             }
         }
     }
@@ -165,16 +179,13 @@ fn masks_that_repeat_and_hide() {
 
 #[test]
 fn what_is_not_finite_spoils_its_rows_and_channels_alone() {
-    let gpu = gpu();
-    for dtype in FLOATS {
+    for (gpu, dtype) in gpus().iter().flat_map(|gpu| FLOATS.map(|dtype| (gpu, dtype))) {
         for &size in sizes(dtype) {
             for which in 0..3 {
                 for spoiled in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                     let mut case = Case::new(dtype, [1, 7, 70, 2, size]);
-                    let strides = case.inputs[which].layout.strides.clone();
-                    let place = case.inputs[which].layout.offset + 3 * strides[1] + strides[2] + 5;
-                    case.inputs[which].set(place, spoiled);
-                    case.check(&format!("{spoiled} in input {which}"), &gpu);
+                    case.spoil(which, 3, spoiled);
+                    case.check(&format!("{spoiled} in input {which}"), gpu);
                 }
             }
         }
@@ -183,11 +194,10 @@ fn what_is_not_finite_spoils_its_rows_and_channels_alone() {
 
 #[test]
 fn a_row_has_the_same_bytes_whatever_else_is_computed() {
-    let gpu = gpu();
-    for dtype in FLOATS {
+    for (gpu, dtype) in gpus().iter().flat_map(|gpu| FLOATS.map(|dtype| (gpu, dtype))) {
         for &size in sizes(dtype) {
             let whole = Case::new(dtype, [2, 140, 70, 2, size]);
-            let all = whole.on_device(&gpu)[0].clone();
+            let all = whole.on_device(gpu)[0].clone();
             let mut part = Case::new(dtype, [2, 140, 70, 2, size]);
             for (input, rows) in part.inputs.iter_mut().zip([3, 70, 70]) {
                 let first = if rows == 3 { 133 } else { 0 };
@@ -195,7 +205,7 @@ fn a_row_has_the_same_bytes_whatever_else_is_computed() {
                 *offset += strides[0] + first * strides[1] + strides[2];
                 *shape = vec![1, rows, 1, size];
             }
-            let alone = part.on_device(&gpu)[0].floats();
+            let alone = part.on_device(gpu)[0].floats();
             let row = 2 * size;
             let same: Vec<f32> = (133..136)
                 .flat_map(|query| all.floats()[(140 + query) * row + size..][..size].to_vec())
@@ -207,21 +217,27 @@ fn a_row_has_the_same_bytes_whatever_else_is_computed() {
 
 #[test]
 fn whole_vectors_have_a_kernel_of_their_own() {
-    let gpu = gpu();
-    let kernel = |case: &Case| {
-        let [query, key, value] = case.inputs.each_ref().map(|tensor| tensor.on(&gpu));
-        let output = case.unwritten()[0].on(&gpu);
+    let [gpu, pipelined] = gpus();
+    let by = |gpu: &Gpu, case: &Case| {
+        let [query, key, value] = case.inputs.each_ref().map(|tensor| tensor.on(gpu));
+        let output = case.unwritten()[0].on(gpu);
         let (query, key, value, output) = (&query.view, &key.view, &value.view, &output.view);
         let (mask, scale) = (None, case.scale);
         let arguments =
             AttentionArguments { query, key, value, mask, scale, output, log_sum_exp: None };
-        Kernel::of(&arguments, case.inputs[0].layout.shape[3])
+        let found = Kernel::of(gpu.attentions(), &arguments, case.inputs[0].layout.shape[3]);
+        match found {
+            Kernel::Pipelined(name) => format!("pipelined {name}"),
+            Kernel::Flash(name) => format!("flash {name}"),
+            Kernel::General(name) => format!("general {name}"),
+        }
     };
+    let kernel = |case: &Case| by(&gpu, case);
     let case = |dtype, size| Case::new(dtype, [1, 3, 5, 2, size]);
-    let general = Kernel::General;
-    let flash = Kernel::Flash("flash_attention_bf16_64");
+    let general = |name| format!("general {name}");
+    let flash = "flash flash_attention_bf16_64";
     assert_eq!(kernel(&case(DType::BFloat16, 64)), flash);
-    assert_eq!(kernel(&case(DType::Float16, 128)), Kernel::Flash("flash_attention_f16_128"));
+    assert_eq!(kernel(&case(DType::Float16, 128)), "flash flash_attention_f16_128");
     assert_eq!(kernel(&case(DType::BFloat16, 384)), general("attention_bf16_aligned"));
     assert_eq!(kernel(&case(DType::BFloat16, 40)), general("attention_bf16"));
     assert_eq!(kernel(&case(DType::Float32, 64)), general("attention_f32"));
@@ -230,4 +246,80 @@ fn whole_vectors_have_a_kernel_of_their_own() {
     let mut odd = case(DType::BFloat16, 64);
     odd.inputs[1].layout.offset -= 1;
     assert_eq!(kernel(&odd), general("attention_bf16"));
+
+    let plain = case(DType::BFloat16, 64);
+    assert_eq!(by(&pipelined, &plain), "pipelined pipelined_attention_bf16_64");
+    assert_eq!(by(&pipelined, &turned), general("attention_bf16_aligned"));
+    assert_eq!(by(&pipelined, &odd), general("attention_bf16"));
+    // Rows, heads or batches that repeat, whatever their number, and no keys.
+    for (which, dim) in [(0, 0), (1, 1), (2, 2)] {
+        let mut repeated = case(DType::BFloat16, 64);
+        repeated.inputs[which].layout.strides[dim] = 0;
+        assert_eq!(by(&pipelined, &repeated), flash);
+    }
+    assert_eq!(by(&pipelined, &Case::new(DType::BFloat16, [1, 3, 0, 2, 64])), flash);
+}
+
+#[test]
+fn the_pipelined_kernel_goes_over_many_blocks_and_tiles() {
+    let gpu = gpu().with_pipelined_attention(None);
+    for (dtype, size) in [(DType::BFloat16, 128), (DType::Float16, 128), (DType::BFloat16, 64)] {
+        // One block exactly, two, two and more, many; tiles of queries that several blocks of threads
+        // share out, the last of them ragged.
+        let block = if size == 128 { 176 } else { 128 };
+        for [queries, keys] in
+            [[64, block], [9, 2 * block], [193, 2 * block + 1], [385, 7 * block - 3]]
+        {
+            Case::new(dtype, [2, queries, keys, 2, size]).check("blocks", &gpu);
+        }
+        for (key, spoiled) in [(0, f32::NAN), (200, f32::INFINITY), (519, f32::NEG_INFINITY)] {
+            for which in [1, 2] {
+                let mut case = Case::new(dtype, [1, 70, 520, 2, size]);
+                case.spoil(which, key, spoiled);
+                case.check(&format!("{spoiled} at key {key} of input {which}"), &gpu);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_pipelined_kernel_by_any_tiles_is_right() {
+    let manifest = Manifest::read().unwrap();
+    let names = manifest.variants.iter().map(|variant| variant.name.as_str());
+    let tiles = names.filter_map(|name| name.strip_prefix("pipelined_attention_bf16_"));
+    let mut count = 0;
+    for (size, tiles) in tiles.filter_map(|name| name.split_once('_')) {
+        let gpu = gpu().with_pipelined_attention(Some(tiles));
+        let size = size.parse().unwrap();
+        Case::new(DType::BFloat16, [1, 200, 610, 2, size]).check(tiles, &gpu);
+        count += 1;
+    }
+    assert!(count > 0);
+}
+
+#[test]
+fn the_pipelined_kernels_rows_do_not_depend_on_where_they_are() {
+    let gpu = gpu().with_pipelined_attention(None);
+    for size in [64, 128] {
+        let sizes = [1, 400, 390, 3, size];
+        let whole = Case::new(DType::BFloat16, sizes).on_device(&gpu);
+        let mut part = Case::new(DType::BFloat16, sizes);
+        let Layout { shape, strides, offset } = &mut part.inputs[0].layout;
+        *offset += 77 * strides[1];
+        shape[1] = 131;
+        let alone = part.on_device(&gpu);
+        for (whole, alone) in whole.iter().zip(&alone) {
+            let row = whole.floats().len() / 400;
+            assert_eq!(alone.floats(), whole.floats()[77 * row..208 * row]);
+        }
+    }
+}
+
+#[test]
+fn pipelined_kernels_spill_no_registers() {
+    let manifest = Manifest::read().unwrap();
+    let kernels =
+        manifest.variants.iter().filter(|one| one.name.starts_with("pipelined_attention"));
+    let spilled: Vec<u32> = kernels.map(|one| one.targets[Target::V9_0.name()].spilled).collect();
+    assert!(spilled.len() >= 4 && spilled.iter().all(|bytes| *bytes == 0), "{spilled:?}");
 }

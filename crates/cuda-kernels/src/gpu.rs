@@ -1,6 +1,7 @@
 //! A device with its kernels.
 
-use crate::pack::{Kernel, Kind, Pack, Target, internal};
+use crate::attentions::Attentions;
+use crate::pack::{Kernel, Kind, Pack, Target, internal, refused};
 use crate::products::Products;
 use cuda::cudnn::{Cudnn, CudnnLibrary};
 use cuda::{Argument, CudaError, Device, Function};
@@ -15,26 +16,43 @@ pub struct Gpu {
     device: Arc<Device>,
     target: Target,
     products: Products,
+    attentions: Attentions,
     cudnn: OnceLock<Result<Cudnn, CudaError>>,
     pack: Pack,
     loaded: Mutex<HashMap<String, Arc<Function>>>,
 }
 
 impl Gpu {
-    /// The device with the kernels for its compute capability. Loads none yet. Linear layers are
-    /// computed as `WAN_CUDA_LINEAR` says (see [`Products`]).
+    /// The device with the kernels for its compute capability, or PTX where `WAN_CUDA_KERNELS` is
+    /// `ptx`. Loads none yet. Linear layers are computed as `WAN_CUDA_LINEAR` says (see [`Products`]),
+    /// attention as `WAN_CUDA_ATTENTION` (see [`Attentions`]).
     ///
     /// # Errors
     ///
-    /// `Unsupported` for a device below compute capability 8.0, where cuBLASLt is asked for and isn't
-    /// there, and for another value of the variable.
+    /// `Unsupported` for a device below compute capability 8.0, where cuBLASLt or kernels are asked for
+    /// and aren't there, and for other values of the variables.
     pub fn new(device: Arc<Device>) -> Result<Gpu, CudaError> {
-        let target = Target::of(device.compute_capability())?;
+        let variable = |name| std::env::var(name).ok();
+        let capability = device.compute_capability();
+        let target = target(variable("WAN_CUDA_KERNELS").as_deref(), capability)?;
         let pack = Pack::open(target)?;
-        let asked = std::env::var("WAN_CUDA_LINEAR").ok();
-        let products = Products::open(asked.as_deref(), &device)?;
+        let products = Products::open(variable("WAN_CUDA_LINEAR").as_deref(), &device)?;
+        let asked = variable("WAN_CUDA_ATTENTION");
+        let attentions = Attentions::of(asked.as_deref(), capability, &pack)?;
         let (cudnn, loaded) = Default::default();
-        Ok(Gpu { device, target, products, cudnn, pack, loaded })
+        Ok(Gpu { device, target, products, attentions, cudnn, pack, loaded })
+    }
+
+    /// The same with the pipelined attention, for tests on a device of any capability.
+    #[cfg(test)]
+    pub(crate) fn with_pipelined_attention(self, tiles: Option<&str>) -> Gpu {
+        let attentions = Attentions::pipelined(tiles.map(str::to_owned), &self.pack).unwrap();
+        Gpu { attentions, ..self }
+    }
+
+    /// Which kernels compute attention.
+    pub fn attentions(&self) -> &Attentions {
+        &self.attentions
     }
 
     /// What computes linear layers.
@@ -93,9 +111,8 @@ impl Gpu {
             return Ok(());
         }
         let function = self.function(kernel, compiled)?;
-        // Every Triton kernel takes two more, for scratch memory that none of these uses.
-        let scratch = [Argument::Pointer(0); 2];
-        let arguments = [arguments, &scratch].concat();
+        let mut arguments = arguments.to_vec();
+        arguments.resize(arguments.len() + compiled.scratch, Argument::Pointer(0));
         // SAFETY: number, kinds and alignment are what the kernel was compiled for; the addresses
         // are those of views, whose makers promised memory that outlives the work.
         unsafe {
@@ -128,6 +145,19 @@ impl Gpu {
     }
 }
 
+/// The kernels that `WAN_CUDA_KERNELS` asks for: `compiled`, and where nothing is said, code of the
+/// device's own where there is some; `ptx` what the driver compiles.
+fn target(asked: Option<&str>, capability: (u32, u32)) -> Result<Target, CudaError> {
+    let target = Target::of(capability)?;
+    match asked {
+        None | Some("" | "compiled") => Ok(target),
+        Some("ptx") => Ok(Target::Ptx),
+        Some(other) => {
+            Err(refused(format!("WAN_CUDA_KERNELS must be compiled or ptx, but is {other:?}")))
+        }
+    }
+}
+
 /// Refuses arguments that aren't those of the kernel.
 fn check(name: &str, kernel: &Kernel, arguments: &[Argument]) -> Result<(), CudaError> {
     if arguments.len() != kernel.parameters.len() {
@@ -140,6 +170,7 @@ fn check(name: &str, kernel: &Kernel, arguments: &[Argument]) -> Result<(), Cuda
             Argument::I32(value) => (Kind::I32, i64::from(value)),
             Argument::I64(value) => (Kind::I64, value),
             Argument::F32(_) => (Kind::F32, 0),
+            Argument::TensorMap(_) => (Kind::TensorMap, 0),
         };
         if kind != parameter.kind {
             let (argument, expected) = (&parameter.name, parameter.kind);
@@ -159,6 +190,17 @@ fn check(name: &str, kernel: &Kernel, arguments: &[Argument]) -> Result<(), Cuda
 mod tests {
     use super::*;
     use crate::testing::gpu;
+
+    #[test]
+    fn kernels_are_compiled_ones_unless_others_are_asked_for() {
+        for (asked, expected) in
+            [(None, Target::V9_0), (Some("compiled"), Target::V9_0), (Some("ptx"), Target::Ptx)]
+        {
+            assert_eq!(target(asked, (9, 0)), Ok(expected));
+        }
+        let error = target(Some("cubin"), (9, 0)).unwrap_err().to_string();
+        assert!(error.contains("WAN_CUDA_KERNELS must be compiled or ptx"), "{error}");
+    }
 
     #[test]
     fn refuses_arguments_that_are_not_the_kernels() {

@@ -10,6 +10,7 @@
 //! are.
 
 pub mod attention;
+mod attentions;
 pub mod binary;
 pub mod combination;
 pub mod conv;
@@ -24,6 +25,7 @@ pub mod movement;
 pub mod normalization;
 mod number;
 mod pack;
+mod pipelined_attention;
 mod products;
 pub mod quantization;
 pub mod rotary;
@@ -34,6 +36,7 @@ pub mod unary;
 mod view;
 mod walk;
 
+pub use attentions::Attentions;
 pub use gpu::Gpu;
 pub use products::Products;
 pub use tensor_layout::{DType, Layout};

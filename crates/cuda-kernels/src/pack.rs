@@ -102,6 +102,8 @@ pub(crate) struct PackFacts {
 #[derive(Deserialize)]
 pub(crate) struct Variant {
     pub name: String,
+    /// The source's file.
+    pub source: String,
     /// Names and Triton's types, in order.
     pub arguments: Vec<(String, String)>,
     /// Arguments that are multiples of 16.
@@ -115,6 +117,9 @@ pub(crate) struct Compiled {
     pub entry: String,
     pub threads: u32,
     pub shared: u32,
+    /// Bytes of registers that are kept in memory.
+    #[cfg(test)]
+    pub spilled: u32,
     pub constants: BTreeMap<String, serde_json::Value>,
     pub offset: usize,
     pub bytes: usize,
@@ -134,6 +139,7 @@ pub(crate) enum Kind {
     I32,
     I64,
     F32,
+    TensorMap,
 }
 
 /// An argument of a kernel.
@@ -153,6 +159,8 @@ pub(crate) struct Kernel {
     pub threads: u32,
     /// Bytes of dynamic shared memory.
     pub shared: u32,
+    /// Pointers to scratch memory that it takes after its parameters, and doesn't use.
+    pub scratch: usize,
     /// The numbers among its constants.
     constants: HashMap<String, u32>,
     /// Its image's place in the pack.
@@ -161,12 +169,13 @@ pub(crate) struct Kernel {
 
 impl Kernel {
     fn new(variant: Variant, compiled: Compiled) -> Result<Kernel, CudaError> {
-        let Variant { name, arguments, aligned, .. } = variant;
+        let Variant { name, source, arguments, aligned, .. } = variant;
         let parameter = |(argument, of): (String, String)| {
             let kind = match of.as_str() {
                 "i32" => Kind::I32,
                 "i64" => Kind::I64,
                 "fp32" => Kind::F32,
+                "tensormap" => Kind::TensorMap,
                 pointer if pointer.starts_with('*') => Kind::Pointer,
                 _ => return Err(internal(format!("{name}: {argument} is of type {of}"))),
             };
@@ -178,6 +187,8 @@ impl Kernel {
             entry: CString::new(compiled.entry).map_err(|error| internal(error.to_string()))?,
             threads: compiled.threads,
             shared: compiled.shared,
+            // Every Triton kernel takes two.
+            scratch: if source.ends_with(".py") { 2 } else { 0 },
             constants: compiled
                 .constants
                 .iter()
@@ -256,9 +267,18 @@ impl Pack {
     }
 
     /// The kernels' names.
-    #[cfg(test)]
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.kernels.keys().map(String::as_str)
+    }
+}
+
+/// A request that can't be met.
+pub(crate) fn refused(message: String) -> CudaError {
+    CudaError {
+        code: CudaErrorCode::Unsupported,
+        function: "cuda-kernels",
+        name: String::new(),
+        message,
     }
 }
 

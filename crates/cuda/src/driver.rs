@@ -3,7 +3,7 @@
 use crate::error::{CudaError, CudaErrorCode};
 use crate::libraries::{DRIVER_VARIABLE, Library, LibraryKind, SearchPaths};
 use crate::sys::{self, DriverFunctions, IpcFunctions, PoolFunctions, Status};
-use crate::sys::{PartUuidFunctions, UuidFunctions};
+use crate::sys::{PartUuidFunctions, TensorMapFunctions, UuidFunctions};
 use crate::table::Symbols;
 use std::ffi::{CStr, c_char};
 use std::path::Path;
@@ -15,6 +15,8 @@ pub struct Driver {
     /// `None` for a driver older than CUDA 11.2.
     pub(crate) pools: Option<PoolFunctions>,
     pub(crate) ipc: Option<IpcFunctions>,
+    /// `None` for a driver older than CUDA 12.
+    pub(crate) tensor_maps: Option<TensorMapFunctions>,
     pub(crate) uuids: Option<UuidFunctions>,
     pub(crate) part_uuids: Option<PartUuidFunctions>,
     version: (u32, u32),
@@ -95,6 +97,8 @@ impl Driver {
             pools: unsafe { PoolFunctions::load(symbol) }.ok(),
             // SAFETY: as above.
             ipc: unsafe { IpcFunctions::load(symbol) }.ok(),
+            // SAFETY: as above.
+            tensor_maps: unsafe { TensorMapFunctions::load(symbol) }.ok(),
             // SAFETY: as above.
             uuids: unsafe { UuidFunctions::load(symbol) }.ok(),
             // SAFETY: as above.

@@ -28,6 +28,7 @@ pub mod nccl;
 mod staging;
 mod sys;
 mod table;
+mod tensor_map;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,7 @@ pub use event::Event;
 pub use libraries::{CudaSurvey, survey};
 pub use memory::{Allocation, DeviceMemory};
 pub use module::{Argument, Function, Module};
+pub use tensor_map::{Boxes, TensorElement, TensorMap};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -6,6 +6,7 @@ use crate::error::{CudaError, CudaErrorCode};
 use crate::image;
 use crate::lock;
 use crate::sys::{self, FunctionHandle, ModuleHandle};
+use crate::tensor_map::TensorMap;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::sync::{Arc, Mutex};
@@ -24,6 +25,8 @@ pub enum Argument {
     I64(i64),
     /// A float of single precision.
     F32(f32),
+    /// What describes a tensor to copies of boxes of it.
+    TensorMap(TensorMap),
 }
 
 impl Argument {
@@ -34,6 +37,7 @@ impl Argument {
             Self::I32(value) => std::ptr::from_ref(value).cast_mut().cast(),
             Self::I64(value) => std::ptr::from_ref(value).cast_mut().cast(),
             Self::F32(value) => std::ptr::from_ref(value).cast_mut().cast(),
+            Self::TensorMap(value) => value.pointer(),
         }
     }
 }

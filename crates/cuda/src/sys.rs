@@ -69,6 +69,11 @@ pub struct PoolProperties {
 #[derive(Clone, Copy)]
 pub struct IpcHandle(pub [u8; 64]);
 
+/// `CUtensorMap`: which of a tensor's numbers a copy takes, in the device's own words.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TensorMap(pub [u8; 128]);
+
 pub const CUDA_SUCCESS: Status = 0;
 pub const CUDA_ERROR_OUT_OF_MEMORY: Status = 2;
 pub const CUDA_ERROR_STUB_LIBRARY: Status = 34;
@@ -107,6 +112,13 @@ pub const CU_EVENT_DISABLE_TIMING: c_uint = 2;
 pub const CU_MEMHOSTALLOC_PORTABLE: c_uint = 1;
 pub const CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: c_int = 8;
 pub const CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS: c_uint = 1;
+
+pub const CU_TENSOR_MAP_DATA_TYPE_FLOAT16: c_int = 6;
+pub const CU_TENSOR_MAP_DATA_TYPE_BFLOAT16: c_int = 9;
+pub const CU_TENSOR_MAP_INTERLEAVE_NONE: c_int = 0;
+pub const CU_TENSOR_MAP_SWIZZLE_128B: c_int = 3;
+pub const CU_TENSOR_MAP_L2_PROMOTION_256B: c_int = 3;
+pub const CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE: c_int = 0;
 
 pub const CU_JIT_ERROR_LOG_BUFFER: c_int = 5;
 pub const CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES: c_int = 6;
@@ -202,6 +214,26 @@ function_table! {
 }
 
 function_table! {
+    /// Descriptions of tensors that kernels copy boxes of, since CUDA 12.
+    TensorMapFunctions {
+        fn cuTensorMapEncodeTiled(
+            map: *mut TensorMap,
+            data_type: c_int,
+            rank: c_uint,
+            address: *mut c_void,
+            sizes: *const u64,
+            strides: *const u64,
+            box_sizes: *const u32,
+            element_strides: *const u32,
+            interleave: c_int,
+            swizzle: c_int,
+            l2_promotion: c_int,
+            out_of_bounds_fill: c_int,
+        ) -> Status;
+    }
+}
+
+function_table! {
     /// Memory of other processes; not on every system.
     IpcFunctions {
         fn cuIpcGetMemHandle(handle: *mut IpcHandle, address: Address) -> Status;
@@ -242,5 +274,6 @@ mod tests {
         assert_eq!(offset_of!(PoolProperties, reserved), 34);
         assert_eq!((size_of::<MemoryLocation>(), offset_of!(MemoryLocation, id)), (8, 4));
         assert_eq!((size_of::<IpcHandle>(), align_of::<IpcHandle>()), (64, 1));
+        assert_eq!((size_of::<TensorMap>(), align_of::<TensorMap>()), (128, 64));
     }
 }

@@ -1,6 +1,8 @@
 //! A device from end to end over the emulated driver: kernels that run, copies, memory, events.
 
-use cuda::{Allocation, Argument, CudaErrorCode, Device, DeviceMemory, Driver, Stream};
+use cuda::{
+    Allocation, Argument, Boxes, CudaErrorCode, Device, DeviceMemory, Driver, Stream, TensorElement,
+};
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
@@ -162,4 +164,22 @@ fn a_driver_that_can_not_share_memory_says_so() {
         device.copy_to_host(&mut host, memory.address()).unwrap();
     }
     assert_eq!(host, [5; 8]);
+}
+
+#[test]
+fn tensors_are_described_and_what_copies_cannot_take_is_refused() {
+    let device = open();
+    let memory = device.allocate(9 * 128 * 2).unwrap();
+    let boxes = Boxes {
+        element: TensorElement::Float16,
+        address: memory.address(),
+        sizes: [64, 2, 9, 1],
+        strides: [64, 128, 9 * 128],
+        box_sizes: [64, 1, 8, 1],
+    };
+    device.tensor_map(&boxes).unwrap();
+    let odd = Boxes { strides: [64, 129, 9 * 128], ..boxes };
+    let error = device.tensor_map(&odd).unwrap_err();
+    assert!(error.to_string().contains("CUDA_ERROR_INVALID_VALUE"), "{error}");
+    assert!(error.message.contains("strides: [64, 129, 1152]"), "{error}");
 }

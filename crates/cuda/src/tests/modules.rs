@@ -2,7 +2,7 @@
 
 use crate::fake::{Fake, Launch};
 use crate::sys::CUDA_ERROR_LAUNCH_FAILED;
-use crate::{Argument, CudaErrorCode, Device, lock};
+use crate::{Argument, Boxes, CudaErrorCode, Device, TensorElement, lock};
 
 #[test]
 fn kernels_get_their_arguments_in_order() {
@@ -118,4 +118,19 @@ fn what_the_drivers_compiler_says_is_passed_on() {
          PTX JIT compilation failed; the driver's compiler: ptxas fatal : Unresolved extern \
          function 'f'"
     );
+}
+
+#[test]
+fn a_driver_that_describes_no_tensors_is_told() {
+    let device = Fake::new().device();
+    let boxes = Boxes {
+        element: TensorElement::BFloat16,
+        address: 1 << 30,
+        sizes: [64, 2, 9, 1],
+        strides: [64, 128, 9 * 128],
+        box_sizes: [64, 1, 8, 1],
+    };
+    let error = device.tensor_map(&boxes).unwrap_err();
+    assert_eq!(error.code, CudaErrorCode::Unsupported);
+    assert!(error.message.contains("older than CUDA 12"), "{error}");
 }
