@@ -5,6 +5,8 @@ import type { Lengths } from "./blocks.ts";
 import type { BenchDType, BenchmarkFamily, RanksCase } from "./case.ts";
 
 const lengths: Lengths = { grid: [4, 32, 32], text: 512, image: 257 };
+const layers = 4;
+const ranks = 2;
 
 const timesSchema = z.object({ medianSeconds: z.number(), minSeconds: z.number(), runs: z.number() });
 const reportSchema = z.object({
@@ -14,23 +16,33 @@ const reportSchema = z.object({
   peakBytes: z.number(),
 });
 
-/** A forward pass over ranks by Ulysses, a thread each, beside the same on one rank. */
+/**
+ * What ranks do: share out one pass by Ulysses, or each compute a whole one. The second is as much as cores
+ * that share caches and memory can win, however the work is shared out.
+ */
+type Sharing = "split" | "apart";
+
+/** A forward pass over ranks, a thread each, beside the same on one rank while the others are idle. */
 export const ranksFamily: BenchmarkFamily = {
   name: "ranks",
   cases: [],
-  ranksCases: (["bfloat16", "float32"] as const).map((dtype) => ranksCase(dtype, 2)),
+  ranksCases: (["bfloat16", "float32"] as const).flatMap((dtype) => [
+    ranksCase(dtype, "split", `over ${ranks} ranks of one thread`),
+    ranksCase(dtype, "apart", `one on each of ${ranks} ranks at once`),
+  ]),
 };
 
-function ranksCase(dtype: BenchDType, ranks: number): RanksCase {
+function ranksCase(dtype: BenchDType, sharing: Sharing, told: string): RanksCase {
   return {
-    case: `forward pass, 2 blocks of 1.3B width, S 4096, over ${ranks} ranks of one thread; peer: one rank`,
+    case: `forward pass, ${layers} blocks of 1.3B width, S 4096, ${told}; peer: one rank`,
     dtype,
     ranks,
     async measure(runs) {
       const { alone, together, ...rest } = reportSchema.parse(
-        await runProgram("ranks-program.ts", ranks, { dtype, runs, lengths }),
+        await runProgram("ranks-program.ts", ranks, { dtype, runs, lengths, layers, sharing }),
       );
-      const ratio = alone.medianSeconds / together.medianSeconds;
+      const passes = sharing === "apart" ? ranks : 1;
+      const ratio = (passes * alone.medianSeconds) / together.medianSeconds;
       return { ...together, ...rest, peer: { name: "1 rank", medianSeconds: alone.medianSeconds, ratio } };
     },
   };
