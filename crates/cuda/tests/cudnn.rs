@@ -187,13 +187,13 @@ fn a_shape_is_planned_once_and_all_goes_with_its_owner() {
     let problem = Problem::new(&device, shape_of([1, 3, 4, 2, 8], 16));
     problem.run(&cudnn, 0.5).unwrap();
     let once = cudnn_emulator::live();
-    assert_eq!(once, (before.0 + 1, before.1 + 1), "a handle and a plan are kept");
+    assert_eq!(once, (before.0 + 1, before.1 + 2), "a handle, a plan and its way are kept");
     problem.run(&cudnn, 0.25).unwrap();
     assert_eq!(cudnn_emulator::live(), once);
     let other = AttentionShape { log_sum_exp: false, ..problem.shape };
     // SAFETY: as in `Problem::run`.
     unsafe { cudnn.attention(&other, &problem.addresses(), 0.5) }.unwrap();
-    assert_eq!(cudnn_emulator::live(), (once.0, once.1 + 1));
+    assert_eq!(cudnn_emulator::live(), (once.0, once.1 + 2));
     drop(cudnn);
     assert_eq!(cudnn_emulator::live(), before);
 }
@@ -207,7 +207,7 @@ fn plans_of_many_shapes_are_forgotten() {
     for keys in 1..=130 {
         let problem = Problem::new(&device, shape_of([1, 1, keys, 1, 8], 8));
         problem.run(&cudnn, 0.5).unwrap();
-        assert!(cudnn_emulator::live().1 - before <= 64, "{keys}");
+        assert!(cudnn_emulator::live().1 - before <= 2 * 64, "{keys}");
         problem.check(0.5);
     }
 }

@@ -23,6 +23,8 @@ pub(super) enum Target<'a> {
 /// A way of computing an attention on a device.
 pub(super) struct Plan {
     plan: Descriptor,
+    /// What the plan was made of. NVIDIA's manual doesn't say that a plan holds it.
+    _way: Descriptor,
     workspace_bytes: usize,
     log_sum_exp: bool,
 }
@@ -53,7 +55,7 @@ impl Plan {
             let ways = ways.finalized()?;
             let kind = sys::CUDNN_BACKEND_ENGINECFG_DESCRIPTOR;
             for way in ways.descriptors(sys::CUDNN_ATTR_ENGINEHEUR_RESULTS, kind, MOST_WAYS)? {
-                match Plan::of(library, target, &way, shape.log_sum_exp) {
+                match Plan::of(library, target, way, shape.log_sum_exp) {
                     Ok(plan) => return Ok(plan),
                     Err(error) => refused = refused.or(Some(error)),
                 }
@@ -69,11 +71,11 @@ impl Plan {
     fn of(
         library: &Arc<CudnnLibrary>,
         target: &Target<'_>,
-        way: &Descriptor,
+        way: Descriptor,
         log_sum_exp: bool,
     ) -> Result<Plan, CudaError> {
         let plan = Descriptor::new(library, sys::CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR)?;
-        plan.set_descriptors(sys::CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, &[way])?;
+        plan.set_descriptors(sys::CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, &[&way])?;
         match target {
             Target::Device(handle) => {
                 plan.set(sys::CUDNN_ATTR_EXECUTION_PLAN_HANDLE, &[*handle])?;
@@ -85,7 +87,7 @@ impl Plan {
         let plan = plan.finalized()?;
         let bytes = plan.number(sys::CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE)?;
         let workspace_bytes = usize::try_from(bytes).unwrap_or(0);
-        Ok(Plan { plan, workspace_bytes, log_sum_exp })
+        Ok(Plan { plan, _way: way, workspace_bytes, log_sum_exp })
     }
 
     /// Bytes of scratch memory that running it takes.
