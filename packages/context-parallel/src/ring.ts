@@ -27,8 +27,12 @@ export function ringAttention(
   return (call, attend) => {
     if (!takesPieces()) return merging(call, attend);
     const pieces = inOrder(group, tokens(), call);
-    const first = pieces.next().value as KeyPiece;
-    return attend({ ...call, ...first, following: pieces });
+    try {
+      const first = pieces.next().value as KeyPiece;
+      return attend({ ...call, ...first, following: pieces });
+    } finally {
+      pieces.return();
+    }
   };
 }
 
