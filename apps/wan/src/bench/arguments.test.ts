@@ -25,6 +25,14 @@ describe("parseBenchArguments", () => {
     });
   });
 
+  test("takes kernels to compare, on a CUDA device and alone", () => {
+    const argv = ["--device", "cuda", "--kernels", "plain,pipelined"];
+    expect(parseBenchArguments(argv)).toMatchObject({ kernels: ["plain", "pipelined"] });
+    expect(parseBenchArguments([])).toMatchObject({ kernels: undefined });
+    expect(refusal("--kernels", "plain")).toContain("--device cuda");
+    expect(refusal(...argv, "--only", "attention")).toContain("no --only");
+  });
+
   test("takes names, threads, runs and a file", () => {
     const argv =
       "--only peak,linear --case 1536 --threads 1 --device cpu --runs 7 --json a.json --peers".split(" ");

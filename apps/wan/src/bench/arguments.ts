@@ -16,6 +16,8 @@ export interface BenchRequest {
   readonly json: string | undefined;
   readonly peers: boolean;
   readonly repeats: Repeats;
+  /** Kernels of attention to set side by side, and nothing else; undefined where that isn't asked for. */
+  readonly kernels: readonly string[] | undefined;
 }
 
 /**
@@ -44,6 +46,7 @@ export function parseBenchArguments(argv: readonly string[]): BenchRequest | { r
     .option("--device <NAME>", "cpu, cuda or cuda:N", "cpu")
     .option("--runs <N>", "runs of each case at least", "3")
     .option("--json <FILE>", "write the results as a JSON list")
+    .option("--kernels <NAME,…>", "attention by these alone, side by side: plain, pipelined, …")
     .option("--peers", "time PyTorch too: python3, or $WAN_PEER_PYTHON")
     .helpOption("-h, --help", "this");
   try {
@@ -59,6 +62,14 @@ export function parseBenchArguments(argv: readonly string[]): BenchRequest | { r
     throw new InputError(`--device must be cpu or cuda[:N], but is ${JSON.stringify(device)}`);
   }
   const there = device === "cpu" ? known : cudaNames;
+  if (values.kernels !== undefined && device === "cpu") {
+    throw new InputError("--kernels chooses among those of --device cuda");
+  }
+  if (values.kernels !== undefined && (values.only ?? values.json) !== undefined) {
+    throw new InputError(
+      "--kernels times attention alone and prints a table: it takes no --only and no --json",
+    );
+  }
   const threads = values.threads === undefined ? undefined : whole("--threads", values.threads, 1024);
   return {
     only: values.only === undefined ? there : names(values.only, known, there),
@@ -67,6 +78,7 @@ export function parseBenchArguments(argv: readonly string[]): BenchRequest | { r
     device,
     json: values.json,
     peers: values.peers ?? false,
+    kernels: values.kernels?.split(","),
     repeats: { runs: whole("--runs", values.runs ?? "3", 1000), shortestSeconds: 1, longestSeconds: 60 },
   };
 }

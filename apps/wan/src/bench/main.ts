@@ -6,6 +6,7 @@ import { checkingInput } from "../input-error.ts";
 import { reportFailure } from "../report-failure.ts";
 import { type BenchRequest, parseBenchArguments } from "./arguments.ts";
 import type { BenchmarkOutcome } from "./case.ts";
+import { formatKernels, timeKernels } from "./compare-kernels.ts";
 import { Peer } from "./peer.ts";
 import { isResult, runBenchmarks } from "./run-benchmarks.ts";
 import { describeOutcome, formatTable } from "./table.ts";
@@ -13,9 +14,18 @@ import { describeOutcome, formatTable } from "./table.ts";
 try {
   const request = parseBenchArguments(process.argv.slice(2));
   if ("help" in request) process.stdout.write(request.help);
+  else if (request.kernels) await compare(request, request.kernels);
   else await bench(request);
 } catch (error) {
   process.exitCode = reportFailure(error, process.stderr);
+}
+
+async function compare(request: BenchRequest, kernels: readonly string[]): Promise<void> {
+  const device = chooseDevice(request.device, { localRank: 0, purpose: "run" });
+  const timed = await timeKernels({ ...request, device }, kernels);
+  process.stdout.write(`${formatKernels(timed)}\n`);
+  const broken = timed.filter(({ complete }) => !complete).map(({ kernel }) => kernel);
+  if (broken.length > 0) throw new Error(`not every case was timed by ${broken.join(", ")}; see above`);
 }
 
 async function bench(request: BenchRequest): Promise<void> {
