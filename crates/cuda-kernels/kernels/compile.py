@@ -94,7 +94,9 @@ def source(variant: Variant, capability: int) -> ASTSource:
 def cuda_source(variant: Variant, capability: int) -> tuple[str, dict[str, str], dict[str, Any]]:
     """Text, headers and constants of a kernel of CUDA C++."""
     constants = variant.constants_for(capability)
-    return (KERNELS / variant.kernel.source).read_text(), variant.kernel.headers(constants), constants
+    headers = {path.name: path.read_text() for path in sorted(KERNELS.glob("*.cuh"))}
+    headers |= variant.kernel.headers(constants)
+    return (KERNELS / variant.kernel.source).read_text(), headers, constants
 
 
 def cache_key(variant: Variant, capability: int) -> str:
@@ -263,7 +265,11 @@ def contents(listed: list[tuple[str, Variant]], results: dict) -> tuple[dict, di
         "triton": triton.__version__,
         "nvrtc": nvrtc.PACKAGE,
         "ptxas": assembler(),
-        "sources": {path.name: sha256(path.read_bytes()) for path in sorted(KERNELS.glob("*.[pc][yu]"))},
+        "sources": {
+            path.name: sha256(path.read_bytes())
+            for path in sorted(KERNELS.iterdir())
+            if path.suffix in (".py", ".cu", ".cuh")
+        },
         "packs": {name: {"bytes": len(data)} for name, data in packs.items()},
         "variants": entries,
     }

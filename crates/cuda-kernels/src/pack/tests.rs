@@ -85,7 +85,7 @@ fn the_kernels_are_compiled_from_the_sources_beside_them() {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder("kernels")).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "py" || extension == "cu") {
+        if ["py", "cu", "cuh"].iter().any(|kind| path.extension().is_some_and(|of| of == *kind)) {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             found.insert(name, sha256(&fs::read(&path).unwrap()));
         }
