@@ -3,7 +3,7 @@
 mod device;
 
 use device::Argument::{F32, I32, I64, Pointer};
-use device::{Argument, Device, random_floats, random_words};
+use device::{Argument, Device, Tensor, random_floats, random_words};
 
 /// A fixture's text, bytes of shared memory and threads.
 struct Fixture {
@@ -221,6 +221,37 @@ fn attention(fixture: &Fixture, rows: usize, d: usize) {
         device.download::<u16>(memory[3], q.len()).into_iter().map(from_bf16).collect();
     // Powers and output are rounded to bfloat16; the values are below 1.
     assert_near(&got, &expected, 2.0_f64.powi(-8), 2.0_f64.powi(-8) * 0.2);
+    memory.into_iter().for_each(|address| device.free(address));
+}
+
+/// Triton's copies of boxes show that ours are read as it means them: where rows lie, how they are
+/// swizzled, when barriers are passed, zeros past the ends.
+#[test]
+fn products_of_boxes_as_compiled_for_compute_capability_9_0() {
+    let device = Device::open();
+    let (m, n, k) = (70, 100, 200);
+    let [a, b] = [(10, m), (11, n)].map(|(seed, rows)| {
+        let values = random_floats(rows * k, seed);
+        values.into_iter().map(to_bf16).collect::<Vec<u16>>()
+    });
+    let memory = [device.upload(&a), device.upload(&b), device.allocate(4 * m * n)];
+    let mut arguments = Vec::new();
+    for (address, rows) in [(memory[0], m), (memory[1], n)] {
+        let (sizes, strides) = (vec![k as u64, rows as u64], vec![2 * k as u64]);
+        let tensor = Tensor { address, sizes, strides, extents: vec![64, 64], swizzle: 3 };
+        // Triton passes shape and strides besides.
+        arguments.push(device.map(&tensor).unwrap());
+        arguments.extend([I32(rows as i32), I32(k as i32), I64(k as i64), I64(1)]);
+    }
+    arguments.extend([Pointer(memory[2]), I32(m as i32), I32(n as i32), I32(k as i32)]);
+    run(&device, &fixture!("boxes-9.0"), "boxes", [2, 2, 1], &arguments);
+    let value = |values: &[u16], place: usize| f64::from(from_bf16(values[place]));
+    let product = |row, column| -> f64 {
+        (0..k).map(|i| value(&a, row * k + i) * value(&b, column * k + i)).sum()
+    };
+    let expected: Vec<f64> =
+        (0..m).flat_map(|row| (0..n).map(move |column| product(row, column))).collect();
+    assert_near(&device.download(memory[2], m * n), &expected, 1e-5, 1e-5);
     memory.into_iter().for_each(|address| device.free(address));
 }
 

@@ -83,6 +83,16 @@ fn votes_and_reductions() {
     assert_eq!(answer("activemask.b32 %r3;"), [u32::MAX; 32]);
     let some = "mov.b32 %r3, 7; setp.lt.u32 %p1, %r1, 4; @%p1 activemask.b32 %r3;";
     assert_eq!(answer(some)[..6], [15, 15, 15, 15, 7, 7]);
+    // Of lanes 3, 5 and 31 the lowest is elected.
+    let some = 1_u32 << 3 | 1 << 5 | 1 << 31;
+    let elected = format!(
+        "and.b32 %r5, %r1, 31; mov.u32 %r3, 77; mov.u32 %r6, {some}; shr.u32 %r6, %r6, %r5;\n\
+         and.b32 %r6, %r6, 1; setp.ne.u32 %p1, %r6, 0; @!%p1 bra $NOT;\n\
+         elect.sync %r3|%p2, {some}; @%p2 add.s32 %r3, %r3, 100;\n$NOT:"
+    );
+    let mut expected = [77; 32];
+    (expected[3], expected[5], expected[31]) = (103, 3, 3);
+    assert_eq!(answer(&elected), expected);
 }
 
 #[test]

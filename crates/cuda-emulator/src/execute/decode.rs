@@ -144,7 +144,7 @@ fn decode_instruction(decoder: &mut Decoder, instruction: &Instruction) -> Resul
         "ld" | "ldu" | "st" => load_store::decode(decoder, instruction),
         "atom" | "red" => atomic::decode(decoder, instruction),
         "cp" => async_copy::decode(decoder, instruction),
-        "shfl" | "vote" | "activemask" | "redux" => shuffle::decode(decoder, instruction),
+        "shfl" | "vote" | "activemask" | "redux" | "elect" => shuffle::decode(decoder, instruction),
         "ldmatrix" | "mma" => matrix::decode(decoder, instruction),
         "wgmma" => async_product::decode(decoder, instruction),
         "mbarrier" => phase_barrier::decode(decoder, instruction),

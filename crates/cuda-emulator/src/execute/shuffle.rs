@@ -14,6 +14,7 @@ handlers! {
     fn vote = vote_lanes;
     fn reduce = reduce_lanes;
     fn active = active_lanes;
+    fn elect = elect_lane;
 }
 
 /// Modes of `shfl`, in [`Step::control`].
@@ -114,6 +115,16 @@ fn reduce_lanes(warp: &mut Warp, _block: &mut ThreadBlock<'_>, step: &Step, mask
     Ok(())
 }
 
+/// `d` = the lowest of the members `b`; `list[0]` = whether that is this lane.
+fn elect_lane(warp: &mut Warp, _block: &mut ThreadBlock<'_>, step: &Step, mask: u32) -> Outcome {
+    let members = members(warp, step.b, mask);
+    check_members(warp, members, mask)?;
+    let lowest = (members & mask).trailing_zeros() & 31;
+    commit(warp, step.d, &[lowest; LANES], mask);
+    commit_predicate(warp, step.list[0], 1 << lowest, mask);
+    Ok(())
+}
+
 /// The lanes that are here.
 fn active_lanes(warp: &mut Warp, _block: &mut ThreadBlock<'_>, step: &Step, mask: u32) -> Outcome {
     commit(warp, step.d, &[mask; LANES], mask);
@@ -174,7 +185,7 @@ fn decode_vote(decoder: &mut Decoder, i: &Instruction) -> Result<(), PtxError> {
     Ok(())
 }
 
-/// Decodes `shfl`, `vote`, `redux` and `activemask`.
+/// Decodes `shfl`, `vote`, `redux`, `elect` and `activemask`.
 pub fn decode(decoder: &mut Decoder, i: &Instruction) -> Result<(), PtxError> {
     match (i.name(), &i.operands[..]) {
         ("shfl", _) => decode_shuffle(decoder, i),
@@ -191,6 +202,14 @@ pub fn decode(decoder: &mut Decoder, i: &Instruction) -> Result<(), PtxError> {
             let b = decoder.source::<u32>(i, members)?;
             let step = decoder.push(i, reduce(decoder.set));
             (step.d, step.a, step.b, step.control) = (d, a, b, control as u32);
+            Ok(())
+        }
+        ("elect", [Operand::Pair(target, elected), members]) if i.has("sync") => {
+            let d = decoder.target::<u32>(i, target)?;
+            let elected = decoder.predicate_target(i, elected)?;
+            let b = decoder.source::<u32>(i, members)?;
+            let step = decoder.push(i, elect(decoder.set));
+            (step.d, step.b, step.list) = (d, b, Box::new([elected]));
             Ok(())
         }
         ("activemask", [target]) => {
