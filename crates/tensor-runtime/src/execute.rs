@@ -3,11 +3,16 @@
 use crate::beside;
 use crate::compute::{Place, compute, reserve};
 use crate::device::Device;
+use crate::spare;
 use crate::stream::{Awaited, Job, Lane, Operation, Running, Shared, Stream, lock};
 use crate::trace::TraceEvent;
 use cpu_kernels::{Cpu, ThreadPool};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How long a stream has nothing to do until memory is given back that is kept for what comes next.
+const REST: Duration = Duration::from_millis(100);
 
 /// The stream's thread: takes jobs in order until the stream is gone.
 pub(crate) fn execute(shared: &Arc<Shared>) {
@@ -15,6 +20,7 @@ pub(crate) fn execute(shared: &Arc<Shared>) {
         let job = {
             let mut queue = lock(&shared.queue);
             queue.busy = false;
+            let mut is_resting = false;
             loop {
                 if let Some(job) = queue.jobs.pop_front() {
                     queue.busy = true;
@@ -24,7 +30,20 @@ pub(crate) fn execute(shared: &Arc<Shared>) {
                     shared.beside.close();
                     return;
                 }
-                queue = shared.wake.wait(queue).unwrap_or_else(|poisoned| poisoned.into_inner());
+                if is_resting {
+                    queue =
+                        shared.wake.wait(queue).unwrap_or_else(|poisoned| poisoned.into_inner());
+                    continue;
+                }
+                let waited = shared.wake.wait_timeout(queue, REST);
+                let (waiting, result) = waited.unwrap_or_else(|poisoned| poisoned.into_inner());
+                queue = waiting;
+                if result.timed_out() && queue.jobs.is_empty() {
+                    is_resting = true;
+                    drop(queue);
+                    spare::release();
+                    queue = lock(&shared.queue);
+                }
             }
         };
         match job {

@@ -21,6 +21,7 @@ mod memory;
 pub mod operations;
 mod read;
 mod rehearsal;
+mod spare;
 mod storage;
 mod stream;
 mod tensor;

@@ -1,16 +1,17 @@
 //! Blocks of memory, counted.
 
 use crate::error::{ErrorCode, RuntimeError};
+use crate::spare;
 use cuda::{CopyHere, CudaError, Device as CudaDevice, DeviceMemory, Event, Stream};
-use memmap2::{Advice, MmapMut};
+use memmap2::MmapMut;
 use std::alloc::{Layout, alloc, dealloc};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Cache lines and AVX-512 registers are 64 bytes.
 const ALIGNMENT: usize = 64;
-/// From here on a block is mapped on its own: freed pages go back to the system at once, and huge
-/// pages make first touches cheap.
+/// From here on a block is mapped on its own, in huge pages where there are any, and kept for the next of
+/// its size when it is given back ([`spare`]).
 const MAPPED_FROM: usize = 1 << 20;
 
 static LIVE_STORAGES: AtomicUsize = AtomicUsize::new(0);
@@ -91,7 +92,7 @@ pub unsafe trait OutputBlock: Send + Sync {
     fn address(&self) -> *mut u8;
 }
 
-/// An owned block of uninitialised (small) or zeroed (large) memory.
+/// An owned block of uninitialised memory.
 pub(crate) struct Block {
     source: Source,
     bytes: usize,
@@ -124,11 +125,7 @@ impl Block {
             }
             Source::Heap(data, layout)
         } else {
-            let map = MmapMut::map_anon(bytes).ok()?;
-            // Advice: a kernel without huge pages refuses it, and nothing is lost.
-            #[cfg(target_os = "linux")]
-            let _ = map.advise(Advice::HugePage);
-            Source::Mapped(map)
+            Source::Mapped(spare::take(bytes, LIVE_BYTES.load(Ordering::Relaxed) + bytes)?)
         };
         Some(Block::counted(source, bytes))
     }
@@ -167,11 +164,13 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        if let Source::Heap(data, layout) = self.source {
-            // SAFETY: allocated with this layout in `allocate`, freed once.
-            unsafe { dealloc(data, layout) };
-        }
         LIVE_BYTES.fetch_sub(self.bytes, Ordering::Relaxed);
+        match std::mem::replace(&mut self.source, Source::Empty) {
+            // SAFETY: allocated with this layout in `allocate`, freed once.
+            Source::Heap(data, layout) => unsafe { dealloc(data, layout) },
+            Source::Mapped(map) => spare::give(map, LIVE_BYTES.load(Ordering::Relaxed)),
+            Source::Foreign(_) | Source::Empty => {}
+        }
     }
 }
 
