@@ -6,8 +6,6 @@ import type { ConformanceCase } from "./conformance-case.ts";
 import { ConformanceFailure } from "./conformance-failure.ts";
 import { expectNoLeak } from "./expect-no-leak.ts";
 
-const family = "rowInvariance";
-
 /** A part of an attention: a range of batches, queries and heads. */
 export interface Part {
   readonly batch: readonly [number, number];
@@ -18,55 +16,45 @@ export interface Part {
 /** A case that computes a part of an attention alone and among the rest: the bytes must be the same. */
 export function rowInvarianceCase(setup: AttentionSetup, part: Part): ConformanceCase {
   const ranges = Object.entries(part).map(([key, [start, end]]) => `${key}=${start}:${end}`);
-  const name = `${nameOf(family, setup)} part(${ranges.join(", ")})`;
-  return {
-    family,
-    name,
-    request: requestOf(setup),
-    needs: "rowInvariant",
-    run: (backend, device) =>
-      expectNoLeak(name, () =>
-        withInputs(name, setup, device, ({ call }) =>
-          expectSame(name, "the part alone", [
-            () => scope(() => partOf(backend.attend(call), part)),
-            () => scope(() => backend.attend(partOfCall(call, part))),
-          ]),
-        ),
-      ),
-  };
+  const name = `${nameOf("rowInvariance", setup)} part(${ranges.join(", ")})`;
+  return sameBytesCase({ family: "rowInvariance", name, needs: "rowInvariant" }, setup, (backend, call) =>
+    expectSame(name, "the part alone", [
+      () => scope(() => partOf(backend.attend(call), part)),
+      () => scope(() => backend.attend(partOfCall(call, part))),
+    ]),
+  );
 }
 
 /** A case that computes the same attention with several numbers of threads: the bytes must be the same. */
 export function threadInvarianceCase(setup: AttentionSetup): ConformanceCase {
-  const name = `${nameOf(family, setup)} threads(1, 2, 3)`;
-  return {
-    family,
-    name,
-    request: requestOf(setup),
-    needs: "rowInvariant",
-    run: (backend, device) =>
-      expectNoLeak(name, () =>
-        withInputs(name, setup, device, ({ call }) => expectSameByThreads(name, backend, call)),
-      ),
-  };
+  const name = `${nameOf("rowInvariance", setup)} threads(1, 2, 3)`;
+  return sameBytesCase({ family: "rowInvariance", name, needs: "rowInvariant" }, setup, (backend, call) =>
+    expectSameByThreads(name, backend, call),
+  );
 }
 
 /** A case that gives keys and values in pieces that end at `ends`: the bytes must be those of all at once. */
 export function piecesCase(setup: AttentionSetup, ends: readonly number[]): ConformanceCase {
   const name = `${nameOf("keysInPieces", setup)} cut at (${ends.join(", ")})`;
+  return sameBytesCase({ family: "keysInPieces", name, needs: "keysInPieces" }, setup, (backend, call) =>
+    expectSame(name, "keys in pieces", [
+      () => backend.attend(call),
+      () => backend.attend(inPieces(call, ends)),
+    ]),
+  );
+}
+
+function sameBytesCase(
+  what: Pick<ConformanceCase, "family" | "name" | "needs">,
+  setup: AttentionSetup,
+  compare: (backend: AttentionBackend, call: AttentionCall) => Promise<void>,
+): ConformanceCase {
   return {
-    family: "keysInPieces",
-    name,
+    ...what,
     request: requestOf(setup),
-    needs: "keysInPieces",
     run: (backend, device) =>
-      expectNoLeak(name, () =>
-        withInputs(name, setup, device, ({ call }) =>
-          expectSame(name, "keys in pieces", [
-            () => backend.attend(call),
-            () => backend.attend(inPieces(call, ends)),
-          ]),
-        ),
+      expectNoLeak(what.name, () =>
+        withInputs(what.name, setup, device, ({ call }) => compare(backend, call)),
       ),
   };
 }
