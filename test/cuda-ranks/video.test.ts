@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { openWeights } from "@wan-ts/hub";
 import { z } from "zod";
+import { type Collectives, collectivesSchema, plannedCollectives } from "../app/collectives.ts";
 import { expectFailure, runApp, TemporaryFolder } from "../app/run-app.ts";
 import { relativeDistance } from "../fixture-cases.ts";
 import { connected, environmentOf, type Machine, shared } from "./devices.ts";
@@ -12,27 +13,13 @@ const size = ["--device", "cuda", "--height", "32", "--width", "48", "--steps", 
 const frames = ["--frames", "5"] as const;
 const oneFrame = ["--frames", "1"] as const;
 
-const traffic = z.record(
-  z.string(),
-  z.object({ count: z.int(), bytesSent: z.int(), bytesReceived: z.int() }),
-);
 const reportSchema = z.object({
   device: z.string(),
   deviceCollectives: z
     .object({ kind: z.string(), version: z.string().optional(), reason: z.string().optional() })
     .optional(),
-  ranks: z.array(z.object({ collectives: traffic })),
+  ranks: z.array(z.object({ collectives: collectivesSchema })),
 });
-const planSchema = z.object({
-  ranks: z.array(
-    z.object({
-      collectives: z.array(
-        z.object({ collective: z.string(), count: z.int(), bytesSent: z.int(), bytesReceived: z.int() }),
-      ),
-    }),
-  ),
-});
-
 type Run = z.infer<typeof reportSchema> & {
   readonly latents: Buffer;
   readonly video: Buffer;
@@ -108,23 +95,9 @@ describe("a video over ranks on CUDA devices has the bytes of one process", () =
 });
 
 /** What each rank exchanges by kind, as `plan` tells it. */
-async function planned(dtype: string, ...flags: readonly string[]): Promise<z.infer<typeof traffic>[]> {
+async function planned(dtype: string, ...flags: readonly string[]): Promise<Collectives[]> {
   using folder = new TemporaryFolder();
-  const { ranks } = planSchema.parse(
-    await app(connected, folder, "plan", "--json", ...size, dtype, ...flags),
-  );
-  return ranks.map(({ collectives }) => {
-    const kinds: z.infer<typeof traffic> = {};
-    for (const { collective, count, bytesSent, bytesReceived } of collectives) {
-      const total = kinds[collective] ?? { count: 0, bytesSent: 0, bytesReceived: 0 };
-      kinds[collective] = {
-        count: total.count + count,
-        bytesSent: total.bytesSent + bytesSent,
-        bytesReceived: total.bytesReceived + bytesReceived,
-      };
-    }
-    return kinds;
-  });
+  return plannedCollectives(await app(connected, folder, "plan", "--json", ...size, dtype, ...flags));
 }
 
 describe("WAN_CUDA_COLLECTIVES", () => {
