@@ -5,7 +5,7 @@ use super::arithmetic::Arithmetic;
 use super::pack::{KeyBlock, KeyRows, Rows, key_blocks, packed_key_words, packed_value_words};
 use super::schedule::{TASK_ROWS, group_count, part, tasks_per_head};
 use super::softmax::MaskRows;
-use super::task::{CARRIED_SCALARS, CarriedRows, Keys, Result, Task, TaskScratch};
+use super::task::{CARRIED_SCALARS, CarriedRows, Keys, Task, TaskResult, TaskScratch};
 use crate::gemm::scratch::{Lending, Scratch};
 use crate::{Cpu, TensorMut, TensorRef};
 use std::ops::Range;
@@ -226,8 +226,8 @@ fn task_of(step: &Step, head: usize, rows: Range<usize>, keys: Keys) -> Task {
             }),
             carried: step.carried.map(|sums| carried(sums.as_ptr::<f32>().cast_mut())),
             result: match step.result {
-                StepResult::Carried(sums) => Result::Carried(carried(sums.as_mut_ptr())),
-                StepResult::Attended { output, log_sum_exp } => Result::Attended {
+                StepResult::Carried(sums) => TaskResult::Carried(carried(sums.as_mut_ptr())),
+                StepResult::Attended { output, log_sum_exp } => TaskResult::Attended {
                     output: output_first_byte(output)
                         .add(first_row * head_size * output.dtype.size()),
                     output_dtype: output.dtype,

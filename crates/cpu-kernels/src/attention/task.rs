@@ -31,7 +31,7 @@ pub(super) struct CarriedRows {
 
 /// What a task leaves. Pointers are to its first row.
 #[derive(Clone, Copy)]
-pub(super) enum Result {
+pub(super) enum TaskResult {
     /// The attention.
     Attended {
         output: *mut u8,
@@ -58,7 +58,7 @@ pub(super) struct Task {
     pub mask: Option<MaskRows>,
     /// The sums over the keys before these; none at the first.
     pub carried: Option<CarriedRows>,
-    pub result: Result,
+    pub result: TaskResult,
 }
 
 /// Memory of a thread, used by one task after the other.
@@ -191,18 +191,18 @@ struct RowSum<'a> {
 /// # Safety
 /// The result has that row.
 #[inline(always)]
-unsafe fn finish_row(result: &Result, row: usize, row_sum: RowSum, score_unit: f32) {
+unsafe fn finish_row(result: &TaskResult, row: usize, row_sum: RowSum, score_unit: f32) {
     let RowSum { maximum, sum, channels } = row_sum;
     // SAFETY: the caller's promise.
     unsafe {
         match *result {
-            Result::Carried(CarriedRows { data, stride }) => {
+            TaskResult::Carried(CarriedRows { data, stride }) => {
                 let target = data.add(row * stride);
                 (*target, *target.add(1)) = (maximum, sum);
                 let target = target.add(CARRIED_SCALARS);
                 target.copy_from_nonoverlapping(channels.as_ptr(), channels.len());
             }
-            Result::Attended {
+            TaskResult::Attended {
                 output,
                 output_dtype,
                 output_stride,
